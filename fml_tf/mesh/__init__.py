@@ -1,0 +1,1 @@
+"""Triangle meshes: topology, normals, subdivision, alignment, files. Knows nothing of faces."""

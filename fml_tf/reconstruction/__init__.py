@@ -1,0 +1,1 @@
+"""Frames in, a reconstruction out: its files and pictures."""

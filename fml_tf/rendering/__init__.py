@@ -1,0 +1,1 @@
+"""Camera, pose, spherical-harmonics light, vertex image formation and rasteriser."""

@@ -1,0 +1,1 @@
+"""Schedule, train step, checkpoints, summaries and distribution."""
