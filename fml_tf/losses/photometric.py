@@ -1,0 +1,65 @@
+"""Multi-frame photometric consistency (paper, section 3.5, the term after equation (9))."""
+
+import tensorflow as tf
+
+
+def photometric_weights(visible, frame_mask, region, dtype=tf.float32):
+    """Says which vertices of which frames the photometric term sees.
+
+    Args:
+      visible: [V, N] bool, faces the camera and projects inside the crop.
+      frame_mask: [N] bool, False for frames that only fill up a batch.
+      region: [V] bool, the template's region that the losses see ("face").
+      dtype: dtype of the result.
+
+    Returns:
+      [V, N], 1 where all three hold and 0 elsewhere.
+    """
+    return tf.cast(visible & frame_mask[tf.newaxis, :] & region[:, tf.newaxis], dtype)
+
+
+def _masked_difference(colours, observed, weights):
+    """`colours - observed` where weighed, 0 elsewhere, whatever values lie there."""
+    seen = weights[:, tf.newaxis, :] > 0
+    return tf.where(seen, colours - observed, tf.zeros([], colours.dtype))
+
+
+def photometric_loss(colours, observed, weights, num_people):
+    """Σ_f Σ_i w_i ‖F(u_i) − c_i‖², mean over people.
+
+    Args:
+      colours: [V, 3, N] shaded colours c_i, sRGB in [0, 1], unclamped.
+      observed: [V, 3, N] frames sampled at the projected vertices, F(u_i).
+      weights: [V, N], e.g. from `photometric_weights`; no gradient flows through them, and a
+        weight of 0 leaves a vertex out whatever its colours hold.
+      num_people: B, a number or a scalar tensor.
+
+    Returns:
+      Scalar: summed over vertices and frames, divided by B.
+    """
+    weights = tf.stop_gradient(weights)
+    difference = _masked_difference(colours, observed, weights)
+    total = tf.reduce_sum(weights * tf.reduce_sum(tf.square(difference), axis=1))
+    return total / tf.cast(num_people, colours.dtype)
+
+
+def photometric_error_rgb(colours, observed, weights):
+    """Photometric error of each frame, the measure that reports print.
+
+    The mean absolute difference over the three channels and the weighed vertices, in [0, 255].
+    The paper (supplemental, Table 4) prints "photometric error, RGB in [0,255]" without a
+    formula; the mean absolute difference is our reading. Colours are not clamped before.
+
+    Args:
+      colours: [V, 3, N] shaded colours, sRGB in [0, 1].
+      observed: [V, 3, N] sampled frames, sRGB in [0, 1].
+      weights: [V, N], e.g. from `photometric_weights`.
+
+    Returns:
+      [N]; 0 for a frame with no weight at all, which a mean over frames has to leave out.
+    """
+    difference = tf.abs(_masked_difference(colours, observed, weights))
+    per_vertex = tf.reduce_mean(difference, axis=1)
+    return 255.0 * tf.math.divide_no_nan(
+        tf.reduce_sum(weights * per_vertex, axis=0), tf.reduce_sum(weights, axis=0)
+    )

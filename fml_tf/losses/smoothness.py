@@ -1,0 +1,21 @@
+"""Geometry smoothness on the deformation graph (paper, section 3.5, equation (10))."""
+
+import tensorflow as tf
+
+
+def smoothness_loss(node_displacements, edges):
+    """Σ_i Σ_{j∈N_i} ‖t_i − t_j‖², mean over people: a linearised membrane energy.
+
+    Args:
+      node_displacements: [G, 3, B] displacement t of the nodes from their mean, in the config's
+        `length_unit_mm`.
+      edges: [E, 2] int, each pair of neighbouring nodes once; the double sum counts it twice.
+
+    Returns:
+      Scalar: summed over nodes and their neighbours, divided by B.
+    """
+    difference = tf.gather(node_displacements, edges[:, 0]) - tf.gather(
+        node_displacements, edges[:, 1]
+    )
+    num_people = tf.cast(tf.shape(node_displacements)[2], node_displacements.dtype)
+    return 2.0 * tf.reduce_sum(tf.square(difference)) / num_people
