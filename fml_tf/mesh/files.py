@@ -1,0 +1,110 @@
+"""Triangle meshes with vertex colours to and from OBJ and PLY files."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+import trimesh
+from trimesh.exchange.obj import export_obj
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a temporary path in the same directory that becomes `path` when the block succeeds.
+
+    The temporary name ends like `path`, for writers that look at the suffix. If the block raises,
+    the temporary file is removed and what was at `path` before stays.
+    """
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as directory:
+        temporary = pathlib.Path(directory) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+def to_bytes(colours: np.ndarray) -> np.ndarray:
+    """Rounds colours in [0, 1], clipped, to uint8; uint8 passes through."""
+    colours = np.asarray(colours)
+    if colours.dtype == np.uint8:
+        return colours
+    return np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)
+
+
+def write_obj(
+    path: str | os.PathLike,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray | None = None,
+) -> None:
+    """Writes a Wavefront OBJ, atomically.
+
+    Args:
+      path: of the file.
+      vertices: [V, 3], written with six decimals in the unit they come in.
+      triangles: [F, 3] vertex indices, counter-clockwise seen from outside.
+      colours: [V, 3] sRGB, float in [0, 1] (clipped) or uint8; written behind each position
+        (`v x y z r g b`), as MeshLab and Blender read it, with eight bits a channel.
+
+    Raises:
+      ValueError: shapes that do not fit, a value that is not finite, or an index out of range.
+    """
+    mesh = _mesh(vertices, triangles, colours)
+    text = export_obj(mesh, include_normals=False, include_texture=False, digits=6, header="fml-tf")
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_ply(
+    path: str | os.PathLike,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray | None = None,
+) -> None:
+    """Writes a binary PLY (float32 positions, uint8 colours), atomically; as `write_obj`."""
+    data = _mesh(vertices, triangles, colours).export(file_type="ply", vertex_normal=False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:
+    """Reads a triangle mesh, vertices in the file's order and number, none merged.
+
+    Polygons are triangulated. Vertex colours, where the file has them, are in
+    `.visual.vertex_colors` ([V, 4] uint8) and `.visual.kind` is "vertex".
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not a mesh that trimesh reads, or one with no vertices.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such mesh file")
+    try:
+        mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
+    except Exception as error:  # trimesh's parsers raise whatever the broken text provokes
+        raise ValueError(f"{path}: not a readable mesh: {error}") from error
+    if not isinstance(mesh, trimesh.Trimesh) or len(mesh.vertices) == 0:
+        raise ValueError(f"{path}: holds no triangle mesh")
+    return mesh
+
+
+def _mesh(
+    vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray | None
+) -> trimesh.Trimesh:
+    vertices, triangles = np.asarray(vertices, np.float64), np.asarray(triangles)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
+        raise ValueError(f"vertices must be finite and [V, 3], got {vertices.shape}")
+    if triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"triangles must be [F, 3], got {triangles.shape}")
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(vertices):
+        raise ValueError(f"triangles refer to vertices outside of 0..{len(vertices) - 1}")
+    if colours is not None:
+        if np.shape(colours) != vertices.shape:
+            raise ValueError(f"colours must be {vertices.shape}, got {np.shape(colours)}")
+        if not np.isfinite(colours).all():
+            raise ValueError("colours must be finite")
+        colours = to_bytes(colours)
+    return trimesh.Trimesh(vertices, triangles, vertex_colors=colours, process=False)
