@@ -34,7 +34,7 @@ def test_crop_box_is_a_square_of_margin_times_the_larger_side_with_room_for_the_
 
 def test_crop_box_moves_and_grows_with_the_points():
     points = _face_points()
-    shifted, doubled = crop_box(points + (30, -17)), crop_box(2 * points)
+    shifted, doubled = crop_box(points + np.array([30, -17])), crop_box(2 * points)
     base = crop_box(points)
     assert (shifted.left - base.left, shifted.top - base.top) == (30, -17)
     assert doubled.source_width == 2 * base.source_width
@@ -50,9 +50,9 @@ def test_crop_box_refuses_points_without_extent(bad):
 def test_a_blob_lands_where_the_transform_says(width):
     # A blob's centre of mass is known to a fraction of a pixel: this fixes the pixel-centre rule.
     yy, xx = np.mgrid[:700, :800] + 0.5
-    centre = np.array([401.3, 352.8])
-    blob = np.exp(-((xx - centre[0]) ** 2 + (yy - centre[1]) ** 2) / (2 * (width / 30) ** 2))
-    transform = CropTransform(left=310, top=290, source_width=width, size=240)
+    centre = np.array([310.0, 90.0]) + 0.4 * width + np.array([0.3, 0.8])
+    blob = np.exp(-((xx - centre[0]) ** 2 + (yy - centre[1]) ** 2) / (2 * (width / 25) ** 2))
+    transform = CropTransform(left=310, top=90, source_width=width, size=240)
     crop = crop_image(blob[..., None].astype(np.float32), transform).reshape(240, 240)
     v, u = np.mgrid[:240, :240] + 0.5
     found = np.array([(u * crop).sum(), (v * crop).sum()]) / crop.sum()
