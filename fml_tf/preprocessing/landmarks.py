@@ -1,0 +1,142 @@
+"""The 66 landmarks of `docs/conventions.md`, each with a confidence."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from typing import Protocol
+
+import dlib
+import numpy as np
+
+from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.preprocessing.faces import FaceBox, FaceDetector, HogFaceDetector
+
+# iBUG's 68 points without the inner mouth corners.
+FROM_68 = np.delete(np.arange(68), [60, 64])
+
+# fmt: off
+# Where each of the 68 points goes when the image is mirrored.
+MIRROR_68 = np.array([
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
+])
+# fmt: on
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DetectedFace:
+    """A face and its landmarks.
+
+    Attributes:
+      box: the face detector's square.
+      landmarks: [66, 2] float32 px (u right, v down, outer corner origin), may lie outside.
+      confidence: [66] float32 in (0, 1].
+    """
+
+    box: FaceBox
+    landmarks: np.ndarray
+    confidence: np.ndarray
+
+
+class LandmarkDetector(Protocol):
+    """Anything that finds faces with their 66 landmarks."""
+
+    def detect(self, image: np.ndarray) -> list[DetectedFace]:
+        """Finds the faces of an image [H, W, 3] uint8 RGB, the largest first; may be empty."""
+
+
+class DlibLandmarkDetector:
+    """dlib's ensemble of regression trees, with a confidence from its agreement with itself.
+
+    The trees give no confidence. What they do give is an answer that hangs on the box they start
+    from and on the image's handedness more the less the image decides: each face is therefore
+    read from several boxes (shifted, scaled), in the image and in its mirror image. A landmark is
+    the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
+    root mean square distance of the readings from that mean, as a share of the box's width.
+    Occluded points, and the far contour of a turned head, get less by this.
+    """
+
+    # Shift (in box widths) and scale of the boxes that the readings start from.
+    _STARTS = (
+        (0.0, 0.0, 1.0),
+        (0.06, 0.0, 1.0),
+        (-0.06, 0.0, 1.0),
+        (0.0, 0.06, 1.0),
+        (0.0, -0.06, 1.0),
+        (0.0, 0.0, 1.1),
+        (0.0, 0.0, 0.9),
+    )
+    # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
+    # and takes from single pixels without smoothing, are as fine in a small or huge face.
+    _BOX_WIDTH = 256
+    _PATCH_WIDTH = 512
+
+    def __init__(
+        self,
+        face_detector: FaceDetector | None = None,
+        confidence_scale: float = 0.03,
+        model_path: pathlib.Path | None = None,
+    ):
+        """Loads the model.
+
+        Args:
+          face_detector: finds the boxes; dlib's HOG detector by default.
+          confidence_scale: the spread, in box widths, at which confidence is 1/e.
+          model_path: a 68 point `dlib.shape_predictor` file; by default the one in the package
+            `face_recognition_models`.
+
+        Raises:
+          FileNotFoundError: no model file.
+        """
+        self._face_detector = face_detector or HogFaceDetector()
+        self._confidence_scale = confidence_scale
+        self._predictor = dlib.shape_predictor(str(model_path or _packaged_model()))
+
+    def detect(self, image: np.ndarray) -> list[DetectedFace]:
+        """See `LandmarkDetector.detect`."""
+        boxes = sorted(self._face_detector.detect(image), key=lambda box: -box.width)
+        return [self._read(image, box) for box in boxes]
+
+    def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
+        width = max(1, round(box.width * self._PATCH_WIDTH / self._BOX_WIDTH))
+        left = round(box.left + (box.width - width) / 2)
+        top = round(box.top + (box.width - width) / 2)
+        transform = CropTransform(left, top, width, self._PATCH_WIDTH)
+        patch = crop_image(image, transform)
+        mirrored = np.ascontiguousarray(patch[:, ::-1])
+
+        readings = []
+        for right, down, scale in self._STARTS:
+            side = self._BOX_WIDTH * scale
+            start = (self._PATCH_WIDTH - side) / 2 + self._BOX_WIDTH * np.array([right, down])
+            rectangle = dlib.rectangle(*(round(float(x)) for x in (*start, *(start + side - 1))))
+            readings.append(self._predict(patch, rectangle))
+            reflected = self._predict(mirrored, rectangle)[MIRROR_68]
+            readings.append((self._PATCH_WIDTH, 0) + reflected * (-1, 1))
+        readings = np.stack(readings)[:, FROM_68]
+
+        landmarks = readings.mean(axis=0)
+        spread = np.sqrt(((readings - landmarks) ** 2).sum(axis=-1).mean(axis=0)) / self._BOX_WIDTH
+        return DetectedFace(
+            box,
+            transform.invert(landmarks).astype(np.float32),
+            np.exp(-spread / self._confidence_scale).astype(np.float32),
+        )
+
+    def _predict(self, patch: np.ndarray, rectangle: dlib.rectangle) -> np.ndarray:
+        points = self._predictor(patch, rectangle).parts()
+        # dlib names pixels by index; their centres are half a pixel further in our terms.
+        return np.array([(p.x, p.y) for p in points]) + 0.5
+
+
+def _packaged_model() -> pathlib.Path:
+    # The package cannot be imported on current Python (it wants pkg_resources): only its file.
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is None:
+        raise FileNotFoundError(
+            "the package face_recognition_models, which holds dlib's landmark model, is not"
+            " installed: pip install face_recognition_models"
+        )
+    path = pathlib.Path(spec.submodule_search_locations[0], "models")
+    return path / "shape_predictor_68_face_landmarks.dat"

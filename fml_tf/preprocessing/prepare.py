@@ -1,0 +1,112 @@
+"""From an image to the crop, landmarks and head pose of its largest face."""
+
+import dataclasses
+
+import numpy as np
+
+from fml_tf.preprocessing.crop import (
+    DEFAULT_MARGIN,
+    DEFAULT_SIZE,
+    CropTransform,
+    crop_box,
+    crop_image,
+)
+from fml_tf.preprocessing.head_pose import HeadPose, head_pose
+from fml_tf.preprocessing.landmarks import LandmarkDetector
+
+
+class FaceError(ValueError):
+    """An image from which no face can be prepared; the message is one line."""
+
+
+class NoFaceError(FaceError):
+    """No face was found."""
+
+
+class SmallFaceError(FaceError):
+    """The crop of the largest face is too small."""
+
+
+class UncertainFaceError(FaceError):
+    """The landmarks of the largest face are not to be trusted (or it is no face)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+    """How faces are cropped.
+
+    Attributes:
+      margin: side of the crop over the larger side of the landmarks' bounding box.
+      size: side of the crop after resampling, px.
+      min_width: least side of the crop before resampling, source px (paper, section 3.1: 200).
+      min_confidence: least mean confidence of the landmarks. Ours; the paper gives no number.
+      focal_length: in crop widths, of the camera that the head pose is for.
+    """
+
+    margin: float = DEFAULT_MARGIN
+    size: int = DEFAULT_SIZE
+    min_width: int = 200
+    min_confidence: float = 0.5
+    focal_length: float = 4.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedFrame:
+    """A face, ready for the network.
+
+    Attributes:
+      crop: [size, size, 3] uint8 RGB.
+      landmarks: [66, 2] float32 crop px.
+      confidence: [66] float32 in (0, 1].
+      transform: from source to crop px.
+      pose: of the mean face.
+    """
+
+    crop: np.ndarray
+    landmarks: np.ndarray
+    confidence: np.ndarray
+    transform: CropTransform
+    pose: HeadPose
+
+
+def prepare_image(
+    image: np.ndarray,
+    detector: LandmarkDetector,
+    template_landmarks: np.ndarray,
+    settings: CropSettings = CropSettings(),
+) -> PreparedFrame:
+    """Finds, crops and poses the largest face of an image (paper, section 3.1).
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      detector: finds faces and landmarks; `DlibLandmarkDetector` unless you have a better one.
+      template_landmarks: [66, 3] mm, model space: `mean_shape[landmark_vertices]` of a template.
+      settings: crop and thresholds.
+
+    Raises:
+      NoFaceError, SmallFaceError, UncertainFaceError: all `FaceError`s, with the figures.
+    """
+    faces = detector.detect(image)
+    if not faces:
+        raise NoFaceError("no face was found")
+    face = faces[0]
+    transform = crop_box(face.landmarks, settings.margin, settings.size)
+    if transform.source_width < settings.min_width:
+        raise SmallFaceError(
+            f"the face is too small: its crop has {transform.source_width} px,"
+            f" fewer than {settings.min_width}"
+        )
+    confidence = float(face.confidence.mean())
+    if confidence < settings.min_confidence:
+        raise UncertainFaceError(
+            f"the landmarks are uncertain: mean confidence {confidence:.2f},"
+            f" less than {settings.min_confidence}"
+        )
+    landmarks = transform.apply(face.landmarks).astype(np.float32)
+    return PreparedFrame(
+        crop=crop_image(image, transform),
+        landmarks=landmarks,
+        confidence=face.confidence,
+        transform=transform,
+        pose=head_pose(landmarks, template_landmarks, settings.focal_length, settings.size),
+    )
