@@ -1,0 +1,140 @@
+"""Every setting of a model and of a training run, once, with its default and its meaning.
+
+The scripts turn the fields into absl flags (`define_flags`) and back (`from_flags`), so that a field
+is documented, set in a `configs/*.cfg` flagfile and written beside the results under one name.
+"""
+
+import dataclasses
+import json
+import os
+import types
+import typing
+from collections.abc import Sequence
+
+from absl import flags
+
+
+def _field(default, help_text: str, choices: Sequence[str] | None = None):
+    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What is needed to build a model again; stored as `model.json` beside its weights."""
+
+    template: str = _field("makehuman", "Face template: 'makehuman' or a BFM/FLAME/ICT file.")
+    template_resolution: str = _field(
+        "4k", "Vertices of the makehuman template.", choices=("4k", "16k", "60k")
+    )
+    template_mean: str = _field(
+        "average", "Mean face that the model starts from, such as 'average', 'asian-female-young'."
+    )
+    expression_basis: str = _field(
+        "pca",
+        "'pca' of random mixtures of the face units (as the papers do) or the raw 'blendshapes'.",
+        choices=("pca", "blendshapes"),
+    )
+    expression_variance: float = _field(0.99, "Share of the variance that the PCA basis keeps.")
+    num_graph_nodes: int = _field(521, "|G|, nodes of the deformation graph.")
+    shape_size: int = _field(500, "g, vectors of the learned shape basis Θs.")
+    albedo_size: int = _field(500, "|β|, vectors of the learned albedo basis Θa.")
+    network_width: float = _field(
+        1.0, "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental."
+    )
+    crop_size: int = _field(240, "Width and height of the input crops, pixels.")
+    focal_length: float = _field(4.5, "Focal length in crop widths (ours; the paper gives none).")
+    length_unit_mm: float = _field(
+        100.0, "Unit of Θs, of translations at the network's output and of the smoothness term, mm."
+    )
+    initial_albedo_red: float = _field(0.62, "Constant skin tone that the mean albedo starts from.")
+    initial_albedo_green: float = _field(0.46, "See initial_albedo_red.")
+    initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One training run: data, the three stages of the paper, loss weights, learning rates."""
+
+    data: str = _field(
+        "synthetic_faces/quickstart",
+        "Data set: 'synthetic_faces/CONFIG' (built when missing), or 'video_faces' with "
+        "--video_dir.",
+    )
+    data_dir: str = _field("data", "Where prepared data sets are kept.")
+    video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")
+    num_frames: int = _field(4, "M, frames of each person in a training example.")
+    batch_size: int = _field(4, "B, people in a step, over all replicas.")
+    initial_checkpoint: str = _field("", "Start from the weights of this run's checkpoint folder.")
+    pretrain_steps: int = _field(
+        2000, "Stage 1: pose, light and expression, with the identity held at the mean."
+    )
+    joint_steps: int = _field(100_000, "Stage 2: everything.")
+    finetune_steps: int = _field(20_000, "Stage 3: everything, with a higher rate for the albedo.")
+    network_learning_rate: float = _field(1e-4, "Adam's rate for the networks.")
+    shape_learning_rate: float = _field(1e-4, "Adam's rate for Θs (in length_unit_mm).")
+    albedo_learning_rate: float = _field(1e-4, "Adam's rate for Θa and the mean albedo.")
+    finetune_albedo_learning_rate: float = _field(1e-3, "Rate for Θa and the mean albedo, stage 3.")
+    final_learning_rate_fraction: float = _field(
+        1.0, "The rates fall along a cosine to this fraction of themselves; 1 keeps them constant."
+    )
+    photometric_weight: float = _field(1.6, "λpho·|V| of equation (8): divided by |V| in the loss.")
+    landmark_weight: float = _field(4.7, "λlan of equation (8).")
+    smoothness_weight: float = _field(1e-3, "λsmo of equation (9).")
+    sparsity_weight: float = _field(1e-7, "λspa of equation (9).")
+    expression_weight: float = _field(1e-8, "λble of equation (9).")
+    random_num_frames: bool = _field(
+        False, "Mask out a random number of each example's frames (ours), to train for any M."
+    )
+    seed: int = _field(0, "Seeds weights, data order and augmentation.")
+    checkpoint_every: int = _field(1000, "Steps between checkpoints.")
+    log_every: int = _field(50, "Steps between scalar summaries.")
+    image_summary_every: int = _field(1000, "Steps between picture summaries.")
+    distribution: str = _field(
+        "none",
+        "tf.distribute strategy; 'multiworker' reads TF_CONFIG.",
+        choices=("none", "mirrored", "multiworker"),
+    )
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all three stages."""
+        return self.pretrain_steps + self.joint_steps + self.finetune_steps
+
+
+def write_json(path: str, values) -> None:
+    """Writes `values` as indented JSON, to a temporary name that is then renamed."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(values, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+_DEFINE = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    bool: flags.DEFINE_bool,
+}
+
+
+def define_flags(config_class: type, module_name: str) -> None:
+    """Defines one absl flag for each field of a config, for the script `module_name`."""
+    hints: dict[str, type | types.GenericAlias] = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        arguments = (field.name, field.default)
+        if field.metadata["choices"]:
+            flags.DEFINE_enum(
+                *arguments,
+                field.metadata["choices"],
+                field.metadata["help"],
+                module_name=module_name,
+            )
+        else:
+            _DEFINE[hints[field.name]](*arguments, field.metadata["help"], module_name=module_name)
+
+
+def from_flags(config_class: type, flag_values: flags.FlagValues):
+    """The config whose fields have the values of the flags that `define_flags` made."""
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return config_class(**{name: flag_values[name].value for name in names})

@@ -1,0 +1,255 @@
+"""The whole model: networks, learned face model and image formation (paper, figure 2)."""
+
+import dataclasses
+import json
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.config import ModelConfig, write_json
+from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.model.face_model import FaceModel
+from fml_tf.model.networks import FrameEncoder, IdentityNetwork, ParameterNetwork, feature_size
+from fml_tf.preprocessing.crop import crop_box
+from fml_tf.rendering.camera import PerspectiveCamera, project
+from fml_tf.rendering.illumination import ambient_illumination, shade
+from fml_tf.rendering.pose import apply_pose, rotation_matrix
+from fml_tf.rendering.visibility import front_facing, inside_crop
+from fml_tf.structures import NUM_SH_BANDS, DecodedFaces, FaceParameters
+from fml_tf.template.deformation_graph import load_or_build_graph
+from fml_tf.template.expression_basis import pca_basis, raw_basis
+from fml_tf.template.loading import load_template
+
+MODEL_FILE = "model.json"
+
+
+def initial_translation(landmark_points: np.ndarray, camera: PerspectiveCamera) -> np.ndarray:
+    """Where the mean face must stand for its crop to be the one that preprocessing would cut.
+
+    Args:
+      landmark_points: [66, 3] mm, landmarks on the mean face, model space.
+      camera: the crop's camera.
+
+    Returns:
+      [3] float32 mm, camera space.
+    """
+    translation = np.array([0.0, 0.0, -camera.focal_length_px * 2.0 * np.ptp(landmark_points) / 240.0])
+    for _ in range(10):  # a fixed point: perspective makes one step inexact
+        posed = (landmark_points + translation)[..., None]
+        projected = project(tf.constant(posed, tf.float32), camera)[..., 0].numpy()
+        box = crop_box(projected)
+        corner, far_corner = box.invert(np.array([[0.0, 0.0], [camera.width, camera.height]]))
+        scale = (far_corner[0] - corner[0]) / camera.width
+        centre = (corner + far_corner) / 2.0 - np.array([camera.width, camera.height]) / 2.0
+        millimetres_a_pixel = -translation[2] / camera.focal_length_px
+        translation += np.array([-centre[0], centre[1], 0.0]) * millimetres_a_pixel
+        translation[2] *= scale
+    return translation.astype(np.float32)
+
+
+class FmlModel(keras.Model):
+    """Frames → parameters (`encode`) → shaded faces (`decode`).
+
+    Attributes:
+      config: the `ModelConfig` that it was built from.
+      template: the face template.
+      expression_basis: B with σ.
+      graph: the deformation graph.
+      camera: the crop's camera.
+    """
+
+    def __init__(self, config: ModelConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.template = load_template(
+            config.template, config.template_resolution, config.template_mean
+        )
+        self.graph = load_or_build_graph(self.template, config.num_graph_nodes)
+        if config.expression_basis == "pca":
+            self.expression_basis = pca_basis(self.template, config.expression_variance)
+        else:
+            self.expression_basis = raw_basis(self.template)
+        self.camera = PerspectiveCamera(
+            focal_length_px=config.focal_length * config.crop_size,
+            width=config.crop_size,
+            height=config.crop_size,
+        )
+        num_expressions = len(self.expression_basis.sigma)
+        self.encoder = FrameEncoder(config.network_width)
+        self.identity_network = IdentityNetwork(
+            config.shape_size, config.albedo_size, config.network_width
+        )
+        self.parameter_network = ParameterNetwork(num_expressions, config.network_width)
+        self.face_model = FaceModel(
+            self.template,
+            self.graph,
+            self.expression_basis,
+            config.shape_size,
+            config.albedo_size,
+            config.length_unit_mm,
+            (
+                config.initial_albedo_red,
+                config.initial_albedo_green,
+                config.initial_albedo_blue,
+            ),
+        )
+        self._one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
+        landmark_points = self.template.mean_shape[self.template.landmark_vertices]
+        with tf.init_scope():
+            self._initial_translation = tf.constant(
+                initial_translation(landmark_points, self.camera)
+            )
+            self._ambient = tf.constant(ambient_illumination(), tf.float32)
+            self._expression_sigma = tf.constant(self.expression_basis.sigma, tf.float32)
+        self.build()
+
+    def build(self, input_shape=None):
+        """Creates all weights; the shapes follow from the config."""
+        del input_shape
+        if self.built:
+            return
+        size = self.config.crop_size
+        self.encoder.build((None, size, size, 3))
+        low_size, low_channels = feature_size(size), self.encoder.low[-1].filters
+        medium_size = -(-low_size // 4)
+        self.identity_network.build(
+            (None, medium_size, medium_size, self.encoder.medium[-1].filters)
+        )
+        identity_size = self.config.shape_size + self.config.albedo_size
+        self.parameter_network.build(
+            ((None, identity_size), (None, low_size, low_size, low_channels))
+        )
+        self.face_model.build()
+        self.built = True
+
+    def encode(self, frames, frame_mask, identity_at_mean: bool = False) -> FaceParameters:
+        """Regresses all parameters of a batch (paper, section 3.4).
+
+        Args:
+          frames: [B, M, H, W, 3] float32, sRGB in [0, 1].
+          frame_mask: [B, M] bool; frames that are False do not touch the identity. Each person needs
+            one that is True.
+          identity_at_mean: hold shape and albedo parameters at zero (stage 1 of the training).
+
+        Returns:
+          The parameters; those of masked frames mean nothing.
+        """
+        batch_size, num_frames = tf.shape(frames)[0], tf.shape(frames)[1]
+        size = self.config.crop_size
+        low, medium = self.encoder(tf.reshape(frames, (-1, size, size, 3)))
+        medium = tf.reshape(medium, (batch_size, num_frames, *medium.shape[1:]))
+        mask = tf.cast(frame_mask, medium.dtype)
+        pooled = tf.einsum("bmhwc,bm->bhwc", medium, mask)
+        pooled /= tf.reduce_sum(mask, axis=1)[:, None, None, None]
+        shape, albedo = self.identity_network(pooled)
+        if identity_at_mean:
+            shape, albedo = tf.zeros_like(shape), tf.zeros_like(albedo)
+        outputs = self.parameter_network((tf.concat([shape, albedo], axis=-1), low))
+        outputs = tf.reshape(outputs, (batch_size, num_frames, outputs.shape[-1]))
+        rotation, translation, expression, illumination = tf.split(
+            outputs, (3, 3, outputs.shape[-1] - 33, 27), axis=-1
+        )
+        illumination = tf.reshape(illumination, (batch_size, num_frames, NUM_SH_BANDS, 3))
+        return FaceParameters(
+            shape=shape,
+            albedo=albedo,
+            rotation=rotation,
+            translation=self._initial_translation + translation * self.config.length_unit_mm,
+            expression=expression * self._expression_sigma,
+            illumination=illumination + self._ambient,
+        )
+
+    def decode(self, parameters: FaceParameters) -> DecodedFaces:
+        """Face model and image formation, equations (1) to (7)."""
+        node_displacements = self.face_model.node_displacements(parameters.shape)
+        identity_vertices = self.face_model.neutral_shape(node_displacements)
+        albedo = self.face_model.albedo(parameters.albedo)
+        num_frames = tf.shape(parameters.rotation)[1]
+        expression = _merge_frames(parameters.expression)
+        vertices = tf.repeat(identity_vertices, num_frames, axis=-1)
+        vertices += self.face_model.expression_displacements(expression)
+        vertices = apply_pose(
+            vertices,
+            rotation_matrix(_merge_frames(parameters.rotation)),
+            _merge_frames(parameters.translation),
+        )
+        normals = vertex_normals(vertices, self._one_ring)
+        positions = project(vertices, self.camera)
+        colours = shade(
+            tf.repeat(albedo, num_frames, axis=-1),
+            normals,
+            _merge_frames(parameters.illumination),
+        )
+        return DecodedFaces(
+            identity_vertices=identity_vertices,
+            albedo=albedo,
+            vertices=vertices,
+            normals=normals,
+            positions=positions,
+            colours=colours,
+            visible=front_facing(vertices, normals) & inside_crop(positions, self.camera),
+            node_displacements=node_displacements,
+        )
+
+    def call(self, frames, frame_mask):
+        """Encodes and decodes."""
+        return self.decode(self.encode(frames, frame_mask))
+
+    def count_weights(self) -> dict[str, int]:
+        """Number of weights of each part, in the order of the data flow."""
+        parts = {
+            "encoder (Table 1)": self.encoder,
+            "identity network (Table 2)": self.identity_network,
+            "parameter network (Table 3)": self.parameter_network,
+        }
+        counts = {name: layer.count_params() for name, layer in parts.items()}
+        face_model = self.face_model
+        counts["shape basis Θs"] = int(np.prod(face_model.shape_basis.shape))
+        counts["albedo basis Θa"] = int(np.prod(face_model.albedo_basis.shape))
+        counts["mean albedo r̄"] = int(np.prod(face_model.mean_albedo.shape))
+        return counts
+
+    def save_config(self, directory: str) -> None:
+        """Writes what `load_model` needs beside the weights."""
+        values = dataclasses.asdict(self.config)
+        values["template_hash"] = self.template.content_hash()
+        write_json(os.path.join(directory, MODEL_FILE), values)
+
+
+def _merge_frames(values):
+    """[B, M, ...] → [B·M, ...]."""
+    return tf.reshape(values, (-1, *values.shape[2:]))
+
+
+def load_model(checkpoint_dir: str) -> FmlModel:
+    """Builds the model of a training run and restores its newest weights.
+
+    Args:
+      checkpoint_dir: the `--output_dir` of `train.py`.
+
+    Raises:
+      FileNotFoundError: the folder holds no model config or no checkpoint.
+      ValueError: the config is damaged, or the template is not the one that the model learned on.
+    """
+    path = os.path.join(checkpoint_dir, MODEL_FILE)
+    checkpoint = tf.train.latest_checkpoint(os.path.join(checkpoint_dir, "checkpoints"))
+    if not os.path.exists(path) or checkpoint is None:
+        raise FileNotFoundError(
+            f"{checkpoint_dir}: holds no trained model; give the --output_dir of train.py"
+        )
+    with open(path, encoding="utf-8") as file:
+        try:
+            values = json.load(file)
+            template_hash = values.pop("template_hash")
+            config = ModelConfig(**values)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a model config of this version: {error}") from None
+    model = FmlModel(config)
+    if model.template.content_hash() != template_hash:
+        raise ValueError(
+            f"{path}: the template {config.template!r} is not the one that the model learned on"
+        )
+    tf.train.Checkpoint(model=model).restore(checkpoint).expect_partial()
+    return model

@@ -1,0 +1,201 @@
+"""The networks of the supplemental's Tables 1-3: encoder, identity and parameter estimation.
+
+The tables leave out one pooling layer and misprint one input; `docs/method.md` says how we read them.
+All three end in linear heads that start at zero, so that the first prediction is the mean face.
+"""
+
+import keras
+from keras import layers
+
+
+def scaled(channels: int, width: float) -> int:
+    """The number of channels at a width factor, at least 8."""
+    return max(8, round(channels * width))
+
+
+def feature_size(crop_size: int) -> int:
+    """Height and width of the low-level feature map for a crop (14 for 240 pixels)."""
+    size = -(-crop_size // 4)
+    for _ in range(2):
+        size = (size - 3) // 2 + 1
+    return size
+
+
+def _conv(filters: int, kernel: int, strides: int = 1, **kwargs) -> layers.Conv2D:
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        **kwargs,
+    )
+
+
+def _dense(units: int) -> layers.Dense:
+    return layers.Dense(units, activation="relu", kernel_initializer="he_normal")
+
+
+def _zero_head(units: int) -> layers.Dense:
+    return layers.Dense(units, kernel_initializer="zeros")
+
+
+@keras.saving.register_keras_serializable("fml_tf")
+class FrameEncoder(keras.layers.Layer):
+    """Table 1: low and medium features of each frame; one network on all frames (Siamese towers).
+
+    Args:
+      width: factor on the number of channels.
+    """
+
+    def __init__(self, width: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.low = [
+            _conv(scaled(96, width), 11, 4),
+            layers.MaxPool2D(3, 2),
+            _conv(scaled(256, width), 5),
+            layers.MaxPool2D(3, 2),
+            _conv(scaled(384, width), 3),
+        ]
+        self.medium = [_conv(scaled(256, width), 3, 2), _conv(scaled(256, width), 3, 2)]
+
+    def build(self, input_shape):
+        """Creates the weights for frames [N, H, W, 3]."""
+        for layer in self.low + self.medium:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, frames):
+        """Frames [N, H, W, 3] in [0, 1] → low [N, h, h, 384] and medium [N, ⌈h/4⌉, ⌈h/4⌉, 256]."""
+        low = 2.0 * frames - 1.0
+        for layer in self.low:
+            low = layer(low)
+        medium = low
+        for layer in self.medium:
+            medium = layer(medium)
+        return low, medium
+
+    def get_config(self):
+        """Constructor arguments, for serialisation."""
+        return {**super().get_config(), "width": self.width}
+
+
+@keras.saving.register_keras_serializable("fml_tf")
+class IdentityNetwork(keras.layers.Layer):
+    """Table 2 after the mean over frames: pooled medium features → shape and albedo parameters.
+
+    Args:
+      shape_size: g.
+      albedo_size: |β|.
+      width: factor on the number of channels.
+    """
+
+    def __init__(self, shape_size: int, albedo_size: int, width: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.shape_size = shape_size
+        self.albedo_size = albedo_size
+        self.width = width
+        self.body = [
+            _conv(scaled(384, width), 3),
+            _conv(scaled(256, width), 3),
+            layers.Flatten(),
+            _dense(scaled(1000, width)),
+            _dense(scaled(1000, width)),
+            _zero_head(shape_size + albedo_size),
+        ]
+
+    def build(self, input_shape):
+        """Creates the weights for pooled features [B, h, h, c]."""
+        for layer in self.body:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, pooled):
+        """Pooled medium features [B, h, h, c] → α [B, g], β [B, |β|]."""
+        for layer in self.body:
+            pooled = layer(pooled)
+        return pooled[:, : self.shape_size], pooled[:, self.shape_size :]
+
+    def get_config(self):
+        """Constructor arguments, for serialisation."""
+        return {
+            **super().get_config(),
+            "shape_size": self.shape_size,
+            "albedo_size": self.albedo_size,
+            "width": self.width,
+        }
+
+
+@keras.saving.register_keras_serializable("fml_tf")
+class ParameterNetwork(keras.layers.Layer):
+    """Table 3: identity and the low features of one frame → that frame's pose, expression, light.
+
+    The convolution after the concatenation of the identity's map and the frame's features is kept as
+    the sum of two, one for each input: the same function and the same weights as one convolution over
+    768 channels, but the identity's half runs once a person, not once a frame.
+
+    Args:
+      expression_size: b.
+      width: factor on the number of channels.
+    """
+
+    def __init__(self, expression_size: int, width: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.expression_size = expression_size
+        self.width = width
+        channels = scaled(384, width)
+        self.identity_map = _conv(channels, 3)
+        self.merge_identity = layers.Conv2D(
+            channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+        )
+        self.merge_frame = layers.Conv2D(
+            channels, 3, padding="same", kernel_initializer="he_normal"
+        )
+        self.body = [
+            _conv(channels, 3),
+            _conv(scaled(256, width), 3),
+            layers.MaxPool2D(3, 2),
+            layers.Flatten(),
+            _dense(scaled(2048, width)),
+            _zero_head(6 + expression_size + 27),
+        ]
+
+    def build(self, input_shape):
+        """Creates the weights for identity [B, g + |β|] and low features [N, h, h, c]."""
+        identity_shape, low_shape = input_shape
+        size = low_shape[1]
+        self.identity_dense = _dense(size * size)
+        self.identity_dense.build(identity_shape)
+        self.identity_map.build((None, size, size, 1))
+        map_shape = (None, size, size, self.identity_map.filters)
+        self.merge_identity.build(map_shape)
+        self.merge_frame.build(low_shape)
+        shape = map_shape
+        for layer in self.body:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, inputs):
+        """(Identity [B, g + |β|], low [B·M, h, h, c]) → [B·M, 6 + b + 27]."""
+        identity, low = inputs
+        size, channels = low.shape[1], self.identity_map.filters
+        identity_map = keras.ops.reshape(self.identity_dense(identity), (-1, size, size, 1))
+        of_person = self.merge_identity(self.identity_map(identity_map))
+        of_frame = keras.ops.reshape(
+            self.merge_frame(low), (keras.ops.shape(identity)[0], -1, size, size, channels)
+        )
+        features = keras.ops.relu(of_frame + of_person[:, None])
+        features = keras.ops.reshape(features, (-1, size, size, channels))
+        for layer in self.body:
+            features = layer(features)
+        return features
+
+    def get_config(self):
+        """Constructor arguments, for serialisation."""
+        return {
+            **super().get_config(),
+            "expression_size": self.expression_size,
+            "width": self.width,
+        }

@@ -1,0 +1,102 @@
+"""`report.html`: what a training run reached, with curves and pictures, in one file."""
+
+import base64
+import io
+import itertools
+import json
+import os
+
+import cv2
+import jinja2
+import matplotlib.figure
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorboard.backend.event_processing import event_accumulator
+
+from fml_tf.training.data import evaluation_examples
+from fml_tf.training.summaries import picture_sheet
+from fml_tf.training.trainer import EVENT_FOLDER, Trainer
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>FML training report</title>
+<style>body{font:16px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}
+img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2em 1em;border-bottom:1px solid #ccc;
+text-align:left}pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
+<h1>FML training report</h1>
+<p>Measured on {{ metrics.num_examples }} multi-frame images of the split
+<b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people training has not seen
+{% endif %}.</p>
+<table>
+{% for name, value in rows %}<tr><td>{{ name }}</td><td>{{ "%.3f"|format(value) }}</td></tr>
+{% endfor %}</table>
+<h2>Loss</h2><img src="data:image/png;base64,{{ curves }}" alt="loss curves">
+<h2>Reconstructions</h2>
+<p>Each block is one person, one column a frame; rows: input, overlay, albedo, shading, geometry.
+All frames share one identity.</p>
+{% for sheet in sheets %}<p><img src="data:image/jpeg;base64,{{ sheet }}" alt="person"></p>
+{% endfor %}
+<h2>Configuration</h2><pre>{{ config }}</pre></html>
+"""
+
+
+def _encode_jpeg(image: np.ndarray) -> str:
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return base64.b64encode(data).decode()
+
+
+def _curves(event_dir: str) -> str:
+    """The loss terms and errors over the steps, as a PNG in base64."""
+    events = event_accumulator.EventAccumulator(event_dir, size_guidance={"tensors": 0})
+    events.Reload()
+    tags = [tag for tag in events.Tags()["tensors"] if tag.startswith(("loss/", "error/"))]
+    figure = matplotlib.figure.Figure(figsize=(11, 4))
+    losses, errors = figure.subplots(1, 2)
+    for tag in sorted(tags):
+        points = [(e.step, e.tensor_proto.float_val[0]) for e in events.Tensors(tag)]
+        axes = losses if tag.startswith("loss/") else errors
+        axes.plot(*zip(*points), label=tag.split("/")[1], linewidth=0.8)
+    losses.set(yscale="log", xlabel="step", title="weighted terms of the loss")
+    errors.set(xlabel="step", title="landmarks (px), photometric (RGB in [0, 255])")
+    for axes in (losses, errors):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _flatten(values: dict, prefix: str = ""):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name} ")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", value
+
+
+def write_report(
+    output_dir: str,
+    trainer: Trainer,
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    metrics: dict,
+    num_people: int = 6,
+) -> None:
+    """Writes `report.html` beside the `config.json` and the events of a finished run."""
+    with open(os.path.join(output_dir, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    examples = evaluation_examples(builder, split, trainer.config.num_frames)
+    sheets = [
+        _encode_jpeg(picture_sheet(trainer.model, batch))
+        for batch, _ in itertools.islice(examples, num_people)
+    ]
+    page = jinja2.Environment(autoescape=True).from_string(_PAGE).render(
+        metrics=metrics,
+        rows=list(_flatten(metrics)),
+        curves=_curves(os.path.join(output_dir, EVENT_FOLDER)),
+        sheets=sheets,
+        config=json.dumps(config, indent=2),
+    )
+    path = os.path.join(output_dir, "report.html")
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        file.write(page)
+    os.replace(f"{path}.tmp", path)

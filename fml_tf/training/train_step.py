@@ -1,0 +1,156 @@
+"""One step: all loss terms of a batch, their gradients, the update."""
+
+import tensorflow as tf
+
+from fml_tf.losses.expression import expression_loss
+from fml_tf.losses.landmark import (
+    gather_landmarks,
+    landmark_error_px,
+    landmark_loss,
+    slide_contour,
+)
+from fml_tf.losses.objective import LossTerms, LossWeights, total_loss
+from fml_tf.losses.photometric import (
+    photometric_error_rgb,
+    photometric_loss,
+    photometric_weights,
+)
+from fml_tf.losses.smoothness import smoothness_loss
+from fml_tf.losses.sparsity import chroma_weights, sparsity_loss
+from fml_tf.mesh.topology import edges
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.rendering.sampling import sample_bilinear
+from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
+from fml_tf.training.optimizer import FusedAdam
+
+
+class FrameErrors(tf.experimental.ExtensionType):
+    """Measures of each frame, [B, M]; those of masked frames mean nothing.
+
+    Attributes:
+      landmark_px: mean distance of the landmarks to the detected ones, crop pixels.
+      photometric: mean absolute RGB difference over visible vertices, in [0, 255].
+    """
+
+    landmark_px: tf.Tensor
+    photometric: tf.Tensor
+
+
+class Objective:
+    """Equations (8) to (12) for a model: what a batch costs.
+
+    Args:
+      model: the model.
+      weights: λ of the terms.
+    """
+
+    def __init__(self, model: FmlModel, weights: LossWeights):
+        self.model = model
+        self.weights = weights
+        template = model.template
+        with tf.init_scope():
+            self._face_region = tf.constant(template.regions["face"])
+            self._landmark_vertices = tf.constant(template.landmark_vertices)
+            self._contour_candidates = tf.constant(template.contour_candidates)
+            self._vertex_edges = tf.constant(edges(template.triangles))
+            self._graph_edges = tf.constant(model.graph.edges)
+            self._expression_sigma = tf.constant(model.expression_basis.sigma, tf.float32)
+
+    def total(self, terms: LossTerms):
+        """The weighted sum, a scalar."""
+        return total_loss(terms, self.weights, self.model.template.num_vertices)
+
+    def evaluate(
+        self, batch: MultiFrameBatch, parameters: FaceParameters, faces: DecodedFaces
+    ) -> tuple[LossTerms, FrameErrors]:
+        """All terms and measures of a decoded batch; terms are means over people."""
+        camera = self.model.camera
+        num_people, num_frames = tf.unstack(tf.shape(batch.frame_mask))
+        mask = tf.reshape(batch.frame_mask, [-1])
+        detected = tf.reshape(batch.landmarks, (-1, *batch.landmarks.shape[2:]))
+        confidence = tf.reshape(batch.landmark_confidence, (-1, detected.shape[1]))
+        frames = tf.reshape(batch.frames, (-1, *batch.frames.shape[2:]))
+
+        observed = sample_bilinear(frames, faces.positions)
+        seen = photometric_weights(faces.visible, mask, self._face_region)
+        landmark_indices = slide_contour(
+            faces.vertices, self._landmark_vertices, self._contour_candidates, detected, camera
+        )
+        landmarks = gather_landmarks(faces.positions, landmark_indices)
+        terms = LossTerms(
+            photometric=photometric_loss(faces.colours, observed, seen, num_people),
+            landmark=landmark_loss(
+                landmarks, detected, confidence, mask, camera.width, num_people
+            ),
+            smoothness=smoothness_loss(faces.node_displacements, self._graph_edges),
+            sparsity=sparsity_loss(
+                faces.albedo,
+                self._vertex_edges,
+                chroma_weights(faces.colours, batch.frame_mask, self._vertex_edges),
+            ),
+            expression=expression_loss(
+                parameters.expression, self._expression_sigma, batch.frame_mask
+            ),
+        )
+        shape = (num_people, num_frames)
+        errors = FrameErrors(
+            landmark_px=tf.reshape(landmark_error_px(landmarks, detected), shape),
+            photometric=tf.reshape(photometric_error_rgb(faces.colours, observed, seen), shape),
+        )
+        return terms, errors
+
+
+class TrainStep:
+    """The update of all weights from one batch.
+
+    Args:
+      objective: the objective with its model.
+      optimizer: holds the moments of all of the model's trainable variables.
+    """
+
+    def __init__(self, objective: Objective, optimizer: FusedAdam):
+        self.objective = objective
+        self.optimizer = optimizer
+        model = objective.model
+        face_model = model.face_model
+        self._shape_variables = [face_model.shape_basis.value]
+        self._albedo_variables = [face_model.albedo_basis.value, face_model.mean_albedo.value]
+        networks = (model.encoder, model.identity_network, model.parameter_network)
+        self._network_variables = [
+            weight.value for network in networks for weight in network.trainable_weights
+        ]
+
+    @staticmethod
+    def variables(model: FmlModel) -> list[tf.Variable]:
+        """All variables that training updates, for the optimiser."""
+        return [weight.value for weight in model.trainable_weights]
+
+    def __call__(self, batch: MultiFrameBatch, learning_rates, identity_at_mean: bool):
+        """Runs in a replica context.
+
+        Args:
+          batch: this replica's share of the global batch.
+          learning_rates: (network, shape, albedo) scalar tensors.
+          identity_at_mean: stage 1; only the networks are updated.
+
+        Returns:
+          `LossTerms` and `FrameErrors` of the batch before the update.
+        """
+        groups = [self._network_variables]
+        if not identity_at_mean:
+            groups += [self._shape_variables, self._albedo_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(groups)
+            parameters = self.objective.model.encode(
+                batch.frames, batch.frame_mask, identity_at_mean
+            )
+            faces = self.objective.model.decode(parameters)
+            terms, errors = self.objective.evaluate(batch, parameters, faces)
+            # The optimiser sums over replicas; the objective is a mean over all people.
+            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+            loss = self.objective.total(terms) / replicas
+        gradients = tape.gradient(loss, groups)
+        for group, group_gradients, rate in zip(groups, gradients, learning_rates):
+            pairs = [(g, v) for g, v in zip(group_gradients, group) if g is not None]
+            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
+        return terms, errors

@@ -1,0 +1,76 @@
+"""The networks of Tables 1-3: shapes, weights, the split convolution, zero heads, serialisation."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.model.networks import (
+    FrameEncoder,
+    IdentityNetwork,
+    ParameterNetwork,
+    feature_size,
+)
+
+
+def _built():
+    encoder = FrameEncoder()
+    encoder.build((None, 240, 240, 3))
+    identity = IdentityNetwork(500, 500)
+    identity.build((None, 4, 4, 256))
+    parameters = ParameterNetwork(64)
+    parameters.build(((None, 1000), (None, 14, 14, 384)))
+    return encoder, identity, parameters
+
+
+def test_weights_add_up_to_the_papers_35_million():
+    assert sum(layer.count_params() for layer in _built()) == 35_023_629
+
+
+def test_activation_shapes_are_those_of_table_1():
+    encoder = FrameEncoder()
+    low, medium = encoder(tf.zeros((2, 240, 240, 3)))
+    assert low.shape == (2, 14, 14, 384)
+    assert medium.shape == (2, 4, 4, 256)
+    assert feature_size(240) == 14
+
+
+def test_split_convolution_equals_one_convolution_over_the_concatenation():
+    network = ParameterNetwork(5, width=0.05)
+    network.build(((None, 6), (None, 5, 5, 8)))
+    rng = np.random.default_rng(0)
+    identity = tf.constant(rng.normal(size=(2, 6)), tf.float32)
+    low = tf.constant(rng.normal(size=(6, 5, 5, 8)), tf.float32)  # 2 people x 3 frames
+    for layer in network.body:  # heads start at zero; give them something to show
+        for weight in layer.trainable_weights:
+            weight.assign(rng.normal(size=weight.shape, scale=0.3))
+    result = network((identity, low))
+
+    identity_map = network.identity_map(
+        tf.reshape(network.identity_dense(tf.repeat(identity, 3, axis=0)), (6, 5, 5, 1))
+    )
+    kernel = tf.concat([network.merge_identity.kernel.value, network.merge_frame.kernel.value], 2)
+    features = tf.nn.conv2d(tf.concat([identity_map, low], -1), kernel, 1, "SAME")
+    features = tf.nn.relu(features + network.merge_frame.bias.value)
+    for layer in network.body:
+        features = layer(features)
+    np.testing.assert_allclose(result, features, rtol=1e-4, atol=1e-4)
+
+
+def test_heads_start_at_zero():
+    encoder, identity, parameters = (
+        FrameEncoder(0.1),
+        IdentityNetwork(7, 9, 0.1),
+        ParameterNetwork(5, 0.1),
+    )
+    low, medium = encoder(tf.random.stateless_uniform((3, 64, 64, 3), (0, 1)))
+    shape, albedo = identity(medium)
+    outputs = parameters((tf.concat([shape, albedo], -1), low))
+    assert shape.shape == (3, 7) and albedo.shape == (3, 9) and outputs.shape == (3, 6 + 5 + 27)
+    for values in (shape, albedo, outputs):
+        assert not np.any(values)
+
+
+def test_layers_survive_serialisation():
+    for layer in (FrameEncoder(0.1), IdentityNetwork(7, 9, 0.1), ParameterNetwork(5, 0.1)):
+        copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+        assert copy.get_config() == layer.get_config()

@@ -1,0 +1,103 @@
+"""Trains FML: learns a face model, and the network that reconstructs faces with it, from clips.
+
+Example (a newcomer's, minutes on a laptop's CPU):
+
+  python train.py --flagfile=configs/quickstart.cfg --output_dir=runs/quickstart
+
+The run can be cut at any time; the same command goes on from the last checkpoint. Watch it with
+`tensorboard --logdir=OUTPUT_DIR`. At the end OUTPUT_DIR holds `metrics.json`, `report.html`,
+`config.json` and a checkpoint that `reconstruct.py` takes.
+"""
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from datasets.opening import DataError, open_dataset
+from fml_tf import __version__
+from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.training.report import write_report
+from fml_tf.training.trainer import NonFiniteLossError, Trainer, make_strategy
+from fml_tf.training.validation import validate
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of this run.", required=True)
+_PRINT_SUMMARY = flags.DEFINE_bool(
+    "print_summary", False, "Print the number of weights of each part and stop."
+)
+define_flags(ModelConfig, __name__)
+define_flags(TrainConfig, __name__)
+
+
+def print_summary(model: FmlModel) -> None:
+    """Prints the weights of each part of the model and their sum."""
+    counts = model.count_weights()
+    networks = sum(number for name, number in counts.items() if "Table" in name)
+    for name, number in counts.items():
+        print(f"{name:32s} {number:>12,d}")
+    print(f"{'networks':32s} {networks:>12,d}")
+    print(f"{'total':32s} {sum(counts.values()):>12,d}")
+    print(
+        f"|V| = {model.template.num_vertices}, |G| = {model.face_model.num_nodes}, "
+        f"b = {len(model.expression_basis.sigma)}"
+    )
+
+
+def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> dict:
+    """Trains, validates on held-out people and writes `metrics.json` and `report.html`."""
+    start = time.monotonic()
+    strategy = make_strategy(config.distribution)
+    builder = open_dataset(config)
+    trainer = Trainer(model_config, config, builder, output_dir, strategy)
+    trainer.run()
+    if not trainer.is_chief:
+        return {}
+    split = "test" if "test" in builder.info.splits else "train"
+    metrics = {
+        **validate(trainer.model, trainer.objective, builder, split, config.num_frames),
+        "split": split,
+        "seconds": time.monotonic() - start,
+        "steps": config.total_steps,
+        "versions": {
+            "fml_tf": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    write_json(
+        os.path.join(output_dir, "config.json"),
+        {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)},
+    )
+    write_json(os.path.join(output_dir, "metrics.json"), metrics)
+    write_report(output_dir, trainer, builder, split, metrics)
+    return metrics
+
+
+def main(_) -> None:
+    """Reads the flags and trains."""
+    model_config = from_flags(ModelConfig, flags.FLAGS)
+    config = from_flags(TrainConfig, flags.FLAGS)
+    if _PRINT_SUMMARY.value:
+        print_summary(FmlModel(model_config))
+        return
+    try:
+        metrics = train(model_config, config, _OUTPUT_DIR.value)
+    except (DataError, NonFiniteLossError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"train.py: {error}")
+    for name, value in metrics.items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    app.run(main)
