@@ -22,8 +22,23 @@ def _built():
     return encoder, identity, parameters
 
 
-def test_weights_add_up_to_the_papers_35_million():
-    assert sum(layer.count_params() for layer in _built()) == 35_023_629
+def test_weights_are_those_of_tables_1_to_3():
+    def conv(kernel, inputs, outputs):
+        return kernel * kernel * inputs * outputs + outputs
+
+    def dense(inputs, outputs):
+        return inputs * outputs + outputs
+
+    encoder = conv(11, 3, 96) + conv(5, 96, 256) + conv(3, 256, 384)
+    encoder += conv(3, 384, 256) + conv(3, 256, 256)
+    identity = conv(3, 256, 384) + conv(3, 384, 256)
+    identity += dense(4 * 4 * 256, 1000) + dense(1000, 1000) + dense(1000, 1000)
+    parameters = dense(1000, 14 * 14) + conv(3, 1, 384) + conv(3, 768, 384)
+    parameters += conv(3, 384, 384) + conv(3, 384, 256)
+    parameters += dense(6 * 6 * 256, 2048) + dense(2048, 6 + 64 + 27)
+    counts = [layer.count_params() for layer in _built()]
+    assert counts == [encoder, identity, parameters]
+    assert round(sum(counts) / 1e6, 2) == 35.02
 
 
 def test_activation_shapes_are_those_of_table_1():
