@@ -1,0 +1,175 @@
+"""Exact z-buffer rasteriser in plain TensorFlow, for pictures, synthetic data and pixel losses.
+
+No custom op and no `py_function`: it runs in a `tf.function` and in a SavedModel, but not under
+XLA, since the number of (triangle, pixel) pairs that it tests depends on the mesh. Conventions
+(pixel centres, inclusive edges, perspective-correct barycentrics) are those of tensorflow-graphics'
+`RasterizeTriangles`; `framebuffer.py` hands the result to its `Framebuffer`.
+"""
+
+import tensorflow as tf
+
+from fml_tf.rendering.camera import NEAR_MM, PerspectiveCamera, project
+
+
+class Fragments(tf.experimental.ExtensionType):
+    """What each pixel of a crop shows.
+
+    Attributes:
+      triangle_ids: [H, W] int32, -1 where the pixel is empty.
+      barycentrics: [H, W, 3], perspective-correct weights of the triangle's corners in the order of
+        `triangles`; zero where empty. Differentiable in the vertices.
+      depth: [H, W] mm along the viewing axis (−z), infinite where empty. Differentiable too.
+    """
+
+    triangle_ids: tf.Tensor
+    barycentrics: tf.Tensor
+    depth: tf.Tensor
+
+
+def _corner_table(vertices, triangles, camera):
+    """Rows u, v and depth of the three corners of each triangle, [3, 3, F] (row, corner, F).
+
+    A corner that cannot be seen (nearer than the near plane, or not finite) has depth 0.
+    """
+    position = project(vertices[:, :, None], camera)[..., 0]
+    depth = -vertices[:, 2]
+    table = tf.stack([position[:, 0], position[:, 1], depth])
+    visible = (depth > NEAR_MM) & tf.reduce_all(tf.math.is_finite(table), axis=0)
+    table = tf.where(visible, table, tf.zeros_like(table))
+    return tf.gather(table, tf.transpose(triangles), axis=1)
+
+
+def _pixel_boxes(corners, camera):
+    """First column, first row, columns and rows of the pixel centres in each triangle's box.
+
+    All are [F] int32; there are no columns, or no rows, where a triangle shows no pixel centre, and
+    where a corner cannot be seen: a triangle that crosses the near plane is dropped whole.
+    """
+
+    def span(coordinate, size):
+        low, high = tf.reduce_min(coordinate, axis=0), tf.reduce_max(coordinate, axis=0)
+        first = tf.clip_by_value(tf.math.ceil(low - 0.5), 0, size)
+        last = tf.clip_by_value(tf.floor(high - 0.5), -1, size - 1)
+        first, last = tf.cast(first, tf.int32), tf.cast(last, tf.int32)
+        return first, tf.maximum(last - first + 1, 0)
+
+    column, columns = span(corners[0], camera.width)
+    row, rows = span(corners[1], camera.height)
+    seen = tf.reduce_min(corners[2], axis=0) > 0
+    return column, row, tf.where(seen, columns, 0), rows
+
+
+def _edge_functions(corners, column, row):
+    """Twice the signed areas that pixel centres span with the edges opposite to corners 0, 1, 2.
+
+    Relative to the pixel, so that the two triangles at an edge compute the same two products and
+    get exactly opposite values: no pixel of a closed surface falls between them, in any precision.
+
+    Args:
+      corners: [3, 3, P] as of `_corner_table`, the triangle of each pixel.
+      column: [P] int32.
+      row: [P] int32.
+
+    Returns:
+      [3, P], all of one sign inside the triangle.
+    """
+    u = corners[0] - (tf.cast(column, corners.dtype) + 0.5)
+    v = corners[1] - (tf.cast(row, corners.dtype) + 0.5)
+    next_u, next_v = tf.roll(u, -1, axis=0), tf.roll(v, -1, axis=0)
+    area = u * next_v - next_u * v  # of the edge from corner k to k + 1, opposite to k + 2
+    return tf.roll(area, -1, axis=0)
+
+
+def _gather_triangles(table, triangle_ids):
+    return tf.gather(table, triangle_ids, axis=-1)
+
+
+def _nearest_triangles(corners, camera, cull_backfaces):
+    """Index of the nearest triangle at each pixel, [H·W] int32, -1 where there is none."""
+    corners = tf.stop_gradient(corners)
+    boxes = tf.stack(_pixel_boxes(corners, camera))
+    # One candidate a pixel of a triangle's box. Counting each triangle's pixels from its index
+    # times 2³² up yields, in one op, both the triangle of a candidate and its place in the box.
+    begin = tf.bitwise.left_shift(tf.range(tf.shape(boxes, tf.int64)[1]), 32)
+    count = tf.cast(boxes[2], tf.int64) * tf.cast(boxes[3], tf.int64)
+    candidates = tf.ragged.range(begin, begin + count).flat_values
+    triangle_ids = tf.bitwise.right_shift(candidates, 32)
+    place = tf.cast(tf.bitwise.bitwise_and(candidates, 2**32 - 1), tf.int32)
+
+    column, row, columns, _ = tf.unstack(_gather_triangles(boxes, triangle_ids))
+    row += place // columns
+    column += place % columns
+    corners = _gather_triangles(corners, triangle_ids)
+    edges = _edge_functions(corners, column, row)
+    total = tf.reduce_sum(edges, axis=0)
+    inside = (tf.reduce_max(edges, axis=0) <= 0) & (total < 0)  # counter-clockwise with v down
+    if not cull_backfaces:
+        inside |= (tf.reduce_min(edges, axis=0) >= 0) & (total > 0)
+
+    # The bits of a positive float32 order as an integer, so that the least key is the nearest
+    # triangle, and of equally near ones that with the lowest index.
+    depth = total / tf.reduce_sum(edges / corners[2], axis=0)
+    bits = tf.bitcast(tf.cast(depth, tf.float32), tf.int32)
+    key = tf.bitwise.left_shift(tf.cast(bits, tf.int64), 32) + triangle_ids
+    chosen = tf.where(inside)[:, 0]
+    pixel = tf.gather(row * camera.width + column, chosen)
+    nearest = tf.math.unsorted_segment_min(
+        tf.gather(key, chosen), pixel, camera.height * camera.width
+    )
+    empty = nearest == tf.int64.max
+    return tf.where(empty, -1, tf.cast(tf.bitwise.bitwise_and(nearest, 2**32 - 1), tf.int32))
+
+
+def rasterize(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bool = False):
+    """Finds the nearest triangle at each pixel centre.
+
+    A pixel centre on an edge belongs to both triangles; equally near triangles yield the one with
+    the lowest index. Triangles that are edge-on, or reach nearer than `NEAR_MM`, are left out.
+
+    Args:
+      vertices: [V, 3] mm, camera space, float32 or float64.
+      triangles: [F, 3] int32, counter-clockwise seen from outside.
+      camera: the intrinsics; its width W and height H are those of the result.
+      cull_backfaces: leave out triangles seen from inside.
+
+    Returns:
+      Fragments, in the dtype of the vertices.
+    """
+    vertices = tf.convert_to_tensor(vertices)
+    corners = _corner_table(vertices, tf.convert_to_tensor(triangles), camera)
+    triangle_ids = _nearest_triangles(corners, camera, cull_backfaces)
+    filled = triangle_ids >= 0
+
+    pixel = tf.range(camera.height * camera.width)
+    corners = _gather_triangles(corners, tf.maximum(triangle_ids, 0))
+    edges = _edge_functions(corners, pixel % camera.width, pixel // camera.width)
+    # Screen-space weights are divided by depth for perspective; empty pixels are kept from 0/0.
+    weights = tf.where(filled, edges, 1.0) / tf.where(filled, corners[2], 1.0)
+    weight = tf.reduce_sum(weights, axis=0)
+    barycentrics = tf.where(filled, weights / weight, 0.0)
+    depth = tf.reduce_sum(tf.where(filled, edges, 0.0), axis=0) / weight
+    size = [camera.height, camera.width]
+    infinity = tf.constant(float("inf"), depth.dtype)
+    return Fragments(
+        triangle_ids=tf.reshape(triangle_ids, size),
+        barycentrics=tf.reshape(tf.transpose(barycentrics), [*size, 3]),
+        depth=tf.reshape(tf.where(filled, depth, infinity), size),
+    )
+
+
+def interpolate(attributes, triangles, fragments: Fragments):
+    """Interpolates vertex attributes over the pixels, correctly in perspective.
+
+    Args:
+      attributes: [V, C] of the fragments' dtype.
+      triangles: [F, 3] int32, as rasterised.
+      fragments: of `rasterize`.
+
+    Returns:
+      [H, W, C], zero where a pixel is empty; differentiable in attributes and barycentrics.
+    """
+    corners = tf.gather(triangles, tf.maximum(fragments.triangle_ids, 0))
+    return sum(
+        tf.gather(attributes, corners[..., k]) * fragments.barycentrics[..., k, None]
+        for k in range(3)
+    )
