@@ -1,0 +1,244 @@
+"""The coarse deformation graph that carries the learned shape (paper, section 3.2, figure 3).
+
+The graph's nodes are vertices of the template, spread along the surface of the face *with its
+mouth slightly open*. Each vertex follows the few nodes that are near along the surface, by linear
+blend skinning (equation 3): v = v̄ + S·t, where S acts alike on x, y and z.
+
+The paper decimates the mesh; we sample farthest points instead, which needs no mesh surgery, keeps
+nodes on vertices and spreads them evenly in a metric of our choice. That metric is denser where
+images constrain the shape: in the region "face", and again on lips and eyelids.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+import zipfile
+
+import numpy as np
+import scipy.sparse
+from scipy.sparse.csgraph import dijkstra
+
+from fml_tf.mesh import topology
+from fml_tf.template.face_template import FaceTemplate
+
+# Where lids and lips really meet: nodes sit on these corners, so that no other node has to reach
+# around one. Landmarks of docs/conventions.md.
+_CORNER_LANDMARKS = (36, 39, 42, 45, 48, 54)
+_FORMAT = 1  # of the cached file; raise it when the construction changes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DeformationGraph:
+    """Nodes on a template's vertices and the skinning of all its vertices to them.
+
+    Attributes:
+      node_vertices: [G] int32, the template's vertex under each node.
+      node_positions: [G, 3] float32, mm, model space, on the mean shape (mouth closed); ḡ.
+      skinning_indices: [V, n] int32, the nodes that each vertex follows, nearest first. Where
+        fewer than n are near, the nearest is repeated with weight 0.
+      skinning_weights: [V, n] float32, non-negative, rows sum to 1.
+      edges: [E, 2] int32, i < j, the pairs of nodes that share a skinned vertex: N_i of the
+        smoothness term (equation 9).
+    """
+
+    node_vertices: np.ndarray
+    node_positions: np.ndarray
+    skinning_indices: np.ndarray
+    skinning_weights: np.ndarray
+    edges: np.ndarray
+
+    @property
+    def num_nodes(self) -> int:
+        """G."""
+        return len(self.node_vertices)
+
+    def skinning_matrix(self) -> scipy.sparse.csr_array:
+        """Returns W, [V, G] float32 sparse; S of equation (3) is W ⊗ I₃."""
+        return _skinning_matrix(self.skinning_indices, self.skinning_weights, self.num_nodes)
+
+
+def build_deformation_graph(
+    template: FaceTemplate, num_nodes: int = 521, nodes_per_vertex: int = 4, detail: float = 2.0
+) -> DeformationGraph:
+    """Spreads nodes over the template's open-mouth shape and skins its vertices to them.
+
+    Nodes: the corners of eyes and mouth, then farthest points along the surface. Weights:
+    (1 − d/d_max)², normalised, where d_max is the distance to the first node that is left out
+    (embedded deformation, Sumner et al. 2007), so that they change continuously from vertex to
+    vertex. The distance d is the way along the surface times the cube of its detour, way / straight
+    line: across the gap between two lips or lids the way is long and the line short, which keeps
+    the sides apart up to their corner, where they really meet.
+
+    Args:
+      template: the face; `mean_shape + mouth_opening` is where distances are measured.
+      num_nodes: G, 521 in the paper.
+      nodes_per_vertex: n, how many nodes a vertex follows at most.
+      detail: how many times closer together nodes are in the region "face" than elsewhere, and
+        again on "lips" and "eyelids" than in the rest of the face. Ours; 1 spreads evenly.
+
+    Returns:
+      The graph; the same for the same arguments.
+
+    Raises:
+      ValueError: `num_nodes` is smaller than the number of corners or larger than V.
+    """
+    corners = np.unique(template.landmark_vertices[list(_CORNER_LANDMARKS)])
+    if not len(corners) <= num_nodes <= template.num_vertices:
+        raise ValueError(
+            f"num_nodes must be from {len(corners)} to the template's {template.num_vertices} "
+            f"vertices, not {num_nodes}"
+        )
+    shape = template.mean_shape.astype(np.float64) + template.mouth_opening
+    density = detail ** (
+        template.regions["face"].astype(float)
+        + (template.regions["lips"] | template.regions["eyelids"])
+    )
+    surface = _surface_graph(shape, template.triangles, density)
+    nodes, radius = _farthest_points(surface, corners, num_nodes)
+    indices, distances, next_distance = _nearest_nodes(
+        surface, shape, density, nodes, nodes_per_vertex, limit=3 * radius
+    )
+    weights = (1 - distances / next_distance[:, None]) ** 2
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    follows = _skinning_matrix(indices, weights > 0, num_nodes)
+    pairs = scipy.sparse.triu(follows.T @ follows, k=1).tocoo()
+    pairs = np.stack([pairs.row, pairs.col], axis=1)
+    return DeformationGraph(
+        node_vertices=nodes.astype(np.int32),
+        node_positions=template.mean_shape[nodes].astype(np.float32),
+        skinning_indices=indices,
+        skinning_weights=weights,
+        edges=pairs[np.lexsort(pairs.T[::-1])].astype(np.int32),
+    )
+
+
+def load_or_build_graph(
+    template: FaceTemplate,
+    num_nodes: int = 521,
+    cache_dir: str | os.PathLike | None = None,
+    nodes_per_vertex: int = 4,
+    detail: float = 2.0,
+) -> DeformationGraph:
+    """Returns `build_deformation_graph(...)`, from a file of an earlier run where there is one.
+
+    Args:
+      template: the face; its content's hash is part of the file's name.
+      num_nodes: see `build_deformation_graph`, as for the next two.
+      cache_dir: folder of the files, made if missing; `fml_tf` in the user's cache folder if None.
+      nodes_per_vertex: n.
+      detail: density of the nodes in the face.
+
+    Returns:
+      The graph. A damaged file is built anew and replaced.
+
+    Raises:
+      ValueError: as `build_deformation_graph`.
+    """
+    if cache_dir is None:
+        user_cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        cache_dir = pathlib.Path(user_cache) / "fml_tf"
+    settings = f"v{_FORMAT}-{num_nodes}-{nodes_per_vertex}-{detail:g}-{template.content_hash()}"
+    path = pathlib.Path(cache_dir) / f"deformation_graph-{settings}.npz"
+    try:
+        return _load(path, template, num_nodes, nodes_per_vertex)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        graph = build_deformation_graph(template, num_nodes, nodes_per_vertex, detail)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written aside and renamed: another process never reads half a file.
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez_compressed(file, **dataclasses.asdict(graph))
+        os.replace(file.name, path)
+        return graph
+
+
+def _load(path, template, num_nodes, nodes_per_vertex) -> DeformationGraph:
+    with np.load(path) as arrays:
+        fields = dataclasses.fields(DeformationGraph)
+        graph = DeformationGraph(**{field.name: arrays[field.name] for field in fields})
+    skinning = (template.num_vertices, nodes_per_vertex)
+    sound = (
+        graph.node_vertices.shape == (num_nodes,)
+        and np.array_equal(graph.node_positions, template.mean_shape[graph.node_vertices])
+        and graph.skinning_indices.shape == graph.skinning_weights.shape == skinning
+        and 0 <= graph.skinning_indices.min() <= graph.skinning_indices.max() < num_nodes
+        and np.allclose(graph.skinning_weights.sum(axis=1), 1, atol=1e-5)
+    )
+    if not sound:
+        raise ValueError(f"{path} does not fit its template")
+    return graph
+
+
+def _skinning_matrix(indices, weights, num_nodes) -> scipy.sparse.csr_array:
+    rows = np.repeat(np.arange(len(indices)), indices.shape[1])
+    kept = weights.reshape(-1) > 0
+    entries = weights.reshape(-1)[kept], (rows[kept], indices.reshape(-1)[kept])
+    return scipy.sparse.csr_array(entries, shape=(len(indices), num_nodes))
+
+
+def _surface_graph(
+    shape: np.ndarray, triangles: np.ndarray, density: np.ndarray
+) -> scipy.sparse.csr_array:
+    """Returns [V, V] lengths times density of the edges and of both diagonals of each quad.
+
+    A quad is any two triangles with a common edge: were only the mesh's edges there, the way across
+    would depend on how quads were cut into triangles.
+    """
+    sides = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    opposite = triangles[:, [2, 0, 1]].reshape(-1)
+    order = np.lexsort(sides.T)
+    sides, opposite = sides[order], opposite[order]
+    twins = np.flatnonzero((sides[1:] == sides[:-1]).all(axis=1))
+    diagonals = np.stack([opposite[twins], opposite[twins + 1], opposite[twins]], axis=1)
+    lengths = topology.edge_lengths(shape, np.concatenate([triangles, diagonals]))
+    scale = scipy.sparse.diags_array(np.sqrt(density))
+    return (scale @ lengths @ scale).tocsr()
+
+
+def _farthest_points(
+    surface: scipy.sparse.csr_array, seeds: np.ndarray, count: int
+) -> tuple[np.ndarray, float]:
+    """Adds to the seeds, one by one, the vertex farthest from all; returns them and the radius."""
+    nodes = list(seeds)
+    distances = dijkstra(surface, indices=seeds, min_only=True)
+    while len(nodes) < count:
+        nodes.append(int(distances.argmax()))
+        reach = dijkstra(surface, indices=nodes[-1], limit=distances[nodes[-1]])
+        distances = np.minimum(distances, reach)
+    radius = distances.max()
+    if not np.isfinite(radius):
+        raise ValueError(f"{count} nodes do not reach every connected part of the mesh")
+    return np.array(nodes), radius
+
+
+def _nearest_nodes(surface, shape, density, nodes, count, limit):
+    """Returns each vertex's nearest nodes [V, count], their distances and the next one's [V]."""
+    vertex, node, distance = [], [], []
+    for chunk in np.array_split(np.arange(len(nodes)), max(1, len(nodes) // 32)):
+        ways = dijkstra(surface, indices=nodes[chunk], limit=limit)
+        row, column = np.nonzero(np.isfinite(ways))
+        way = ways[row, column]
+        line = np.linalg.norm(shape[column] - shape[nodes[chunk[row]]], axis=1)
+        line *= np.sqrt(density[column] * density[nodes[chunk[row]]])
+        detour = np.maximum(way, line) / np.maximum(line, np.finfo(float).tiny)
+        vertex.append(column)
+        node.append(chunk[row])
+        distance.append(way * detour**3)
+    vertex, node, distance = map(np.concatenate, (vertex, node, distance))
+
+    order = np.lexsort([distance, vertex])
+    vertex, node, distance = vertex[order], node[order], distance[order]
+    first = np.searchsorted(vertex, np.arange(len(shape)))
+    rank = np.arange(len(vertex)) - first[vertex]
+    near = rank <= count
+    distances = np.full((len(shape), count + 1), np.inf)
+    indices = np.repeat(node[first][:, None], count + 1, axis=1)
+    distances[vertex[near], rank[near]] = distance[near]
+    indices[vertex[near], rank[near]] = node[near]
+
+    # A small separate part of the mesh may have fewer nodes; then all of them share the vertex.
+    farthest = np.where(np.isfinite(distances), distances, 0).max(axis=1)
+    next_distance = np.where(np.isfinite(distances[:, -1]), distances[:, -1], 2 * farthest + 1e-6)
+    distances = np.minimum(distances[:, :-1], next_distance[:, None])
+    return indices[:, :-1].astype(np.int32), distances, next_distance
