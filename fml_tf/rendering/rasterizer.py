@@ -27,36 +27,45 @@ class Fragments(tf.experimental.ExtensionType):
 
 
 def _corner_table(vertices, triangles, camera):
-    """Rows u, v and depth of the three corners of each triangle, [3, 3, F] (row, corner, F).
+    """u, v and depth of the three corners of each triangle, [F, 9].
 
     A corner that cannot be seen (nearer than the near plane, or not finite) has depth 0.
     """
     position = project(vertices[:, :, None], camera)[..., 0]
-    depth = -vertices[:, 2]
-    table = tf.stack([position[:, 0], position[:, 1], depth])
-    visible = (depth > NEAR_MM) & tf.reduce_all(tf.math.is_finite(table), axis=0)
+    depth = -vertices[:, 2:]
+    table = tf.concat([position, depth], axis=1)
+    visible = (depth > NEAR_MM) & tf.reduce_all(tf.math.is_finite(table), axis=1, keepdims=True)
     table = tf.where(visible, table, tf.zeros_like(table))
-    return tf.gather(table, tf.transpose(triangles), axis=1)
+    return tf.reshape(tf.gather(table, triangles), [-1, 9])
+
+
+def _columns(table, rows):
+    """Gathers rows of [F, C] and lays them out by column, [C, P], in which arithmetic is fast."""
+    return tf.unstack(tf.transpose(tf.gather(table, rows)))
 
 
 def _pixel_boxes(corners, camera):
     """First column, first row, columns and rows of the pixel centres in each triangle's box.
 
-    All are [F] int32; there are no columns, or no rows, where a triangle shows no pixel centre, and
-    where a corner cannot be seen: a triangle that crosses the near plane is dropped whole.
+    Returns [F, 4] int32; there are no columns, or no rows, where a triangle shows no pixel centre,
+    and where a corner cannot be seen: a triangle that crosses the near plane is dropped whole.
     """
+    u0, v0, depth0, u1, v1, depth1, u2, v2, depth2 = tf.unstack(tf.transpose(corners))
 
-    def span(coordinate, size):
-        low, high = tf.reduce_min(coordinate, axis=0), tf.reduce_max(coordinate, axis=0)
+    def least(a, b, c):
+        return tf.minimum(tf.minimum(a, b), c)
+
+    def span(a, b, c, size):
+        low, high = least(a, b, c), -least(-a, -b, -c)
         first = tf.clip_by_value(tf.math.ceil(low - 0.5), 0, size)
         last = tf.clip_by_value(tf.floor(high - 0.5), -1, size - 1)
         first, last = tf.cast(first, tf.int32), tf.cast(last, tf.int32)
         return first, tf.maximum(last - first + 1, 0)
 
-    column, columns = span(corners[0], camera.width)
-    row, rows = span(corners[1], camera.height)
-    seen = tf.reduce_min(corners[2], axis=0) > 0
-    return column, row, tf.where(seen, columns, 0), rows
+    column, columns = span(u0, u1, u2, camera.width)
+    row, rows = span(v0, v1, v2, camera.height)
+    columns = tf.where(least(depth0, depth1, depth2) > 0, columns, 0)
+    return tf.stack([column, row, columns, rows], axis=1)
 
 
 def _edge_functions(corners, column, row):
@@ -66,49 +75,46 @@ def _edge_functions(corners, column, row):
     get exactly opposite values: no pixel of a closed surface falls between them, in any precision.
 
     Args:
-      corners: [3, 3, P] as of `_corner_table`, the triangle of each pixel.
+      corners: nine [P], the columns of `_corner_table` for the triangle of each pixel.
       column: [P] int32.
       row: [P] int32.
 
     Returns:
-      [3, P], all of one sign inside the triangle.
+      Three [P], all of one sign inside the triangle, and the three depths [P].
     """
-    u = corners[0] - (tf.cast(column, corners.dtype) + 0.5)
-    v = corners[1] - (tf.cast(row, corners.dtype) + 0.5)
-    next_u, next_v = tf.roll(u, -1, axis=0), tf.roll(v, -1, axis=0)
-    area = u * next_v - next_u * v  # of the edge from corner k to k + 1, opposite to k + 2
-    return tf.roll(area, -1, axis=0)
-
-
-def _gather_triangles(table, triangle_ids):
-    return tf.gather(table, triangle_ids, axis=-1)
+    u0, v0, depth0, u1, v1, depth1, u2, v2, depth2 = corners
+    centre_u = tf.cast(column, u0.dtype) + 0.5
+    centre_v = tf.cast(row, u0.dtype) + 0.5
+    u0, u1, u2 = u0 - centre_u, u1 - centre_u, u2 - centre_u
+    v0, v1, v2 = v0 - centre_v, v1 - centre_v, v2 - centre_v
+    edges = [u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0]
+    return edges, [depth0, depth1, depth2]
 
 
 def _nearest_triangles(corners, camera, cull_backfaces):
     """Index of the nearest triangle at each pixel, [H·W] int32, -1 where there is none."""
-    corners = tf.stop_gradient(corners)
-    boxes = tf.stack(_pixel_boxes(corners, camera))
+    boxes = _pixel_boxes(corners, camera)
     # One candidate a pixel of a triangle's box. Counting each triangle's pixels from its index
     # times 2³² up yields, in one op, both the triangle of a candidate and its place in the box.
-    begin = tf.bitwise.left_shift(tf.range(tf.shape(boxes, tf.int64)[1]), 32)
-    count = tf.cast(boxes[2], tf.int64) * tf.cast(boxes[3], tf.int64)
+    begin = tf.bitwise.left_shift(tf.range(tf.shape(boxes, tf.int64)[0]), 32)
+    count = tf.reduce_prod(tf.cast(boxes[:, 2:], tf.int64), axis=1)
     candidates = tf.ragged.range(begin, begin + count).flat_values
     triangle_ids = tf.bitwise.right_shift(candidates, 32)
     place = tf.cast(tf.bitwise.bitwise_and(candidates, 2**32 - 1), tf.int32)
 
-    column, row, columns, _ = tf.unstack(_gather_triangles(boxes, triangle_ids))
+    column, row, columns, _ = _columns(boxes, triangle_ids)
     row += place // columns
     column += place % columns
-    corners = _gather_triangles(corners, triangle_ids)
-    edges = _edge_functions(corners, column, row)
-    total = tf.reduce_sum(edges, axis=0)
-    inside = (tf.reduce_max(edges, axis=0) <= 0) & (total < 0)  # counter-clockwise with v down
+    edges, depths = _edge_functions(_columns(corners, triangle_ids), column, row)
+    total = edges[0] + edges[1] + edges[2]
+    # With v down, a triangle that is counter-clockwise to the viewer has a negative area.
+    inside = (edges[0] <= 0) & (edges[1] <= 0) & (edges[2] <= 0) & (total < 0)
     if not cull_backfaces:
-        inside |= (tf.reduce_min(edges, axis=0) >= 0) & (total > 0)
+        inside |= (edges[0] >= 0) & (edges[1] >= 0) & (edges[2] >= 0) & (total > 0)
 
     # The bits of a positive float32 order as an integer, so that the least key is the nearest
     # triangle, and of equally near ones that with the lowest index.
-    depth = total / tf.reduce_sum(edges / corners[2], axis=0)
+    depth = total / sum(edge / depth for edge, depth in zip(edges, depths))
     bits = tf.bitcast(tf.cast(depth, tf.float32), tf.int32)
     key = tf.bitwise.left_shift(tf.cast(bits, tf.int64), 32) + triangle_ids
     chosen = tf.where(inside)[:, 0]
@@ -137,17 +143,19 @@ def rasterize(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bo
     """
     vertices = tf.convert_to_tensor(vertices)
     corners = _corner_table(vertices, tf.convert_to_tensor(triangles), camera)
-    triangle_ids = _nearest_triangles(corners, camera, cull_backfaces)
+    triangle_ids = _nearest_triangles(tf.stop_gradient(corners), camera, cull_backfaces)
     filled = triangle_ids >= 0
 
     pixel = tf.range(camera.height * camera.width)
-    corners = _gather_triangles(corners, tf.maximum(triangle_ids, 0))
-    edges = _edge_functions(corners, pixel % camera.width, pixel // camera.width)
-    # Screen-space weights are divided by depth for perspective; empty pixels are kept from 0/0.
-    weights = tf.where(filled, edges, 1.0) / tf.where(filled, corners[2], 1.0)
+    column, row = pixel % camera.width, pixel // camera.width
+    corners = _columns(corners, tf.maximum(triangle_ids, 0))
+    edges, depths = _edge_functions(corners, column, row)
+    edges = tf.where(filled, tf.stack(edges), 1.0)  # keeps empty pixels from 0/0
+    # Screen-space weights are divided by depth for perspective.
+    weights = edges / tf.where(filled, tf.stack(depths), 1.0)
     weight = tf.reduce_sum(weights, axis=0)
     barycentrics = tf.where(filled, weights / weight, 0.0)
-    depth = tf.reduce_sum(tf.where(filled, edges, 0.0), axis=0) / weight
+    depth = tf.reduce_sum(edges, axis=0) / weight
     size = [camera.height, camera.width]
     infinity = tf.constant(float("inf"), depth.dtype)
     return Fragments(
