@@ -1,0 +1,110 @@
+"""Pictures of reconstructed faces: overlay, geometry, albedo and shading."""
+
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.mesh.files import to_bytes
+from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.rasterizer import interpolate, rasterize
+from fml_tf.structures import DecodedFaces
+from fml_tf.template.face_template import FaceTemplate
+
+BACKGROUND = 0.93
+# Samples a pixel along each axis, so that the face's edge is smooth.
+_SUPERSAMPLING = 2
+# Shading is about 1 in even light and may reach beyond: shown so that 1 is a light grey.
+_SHADING_EXPOSURE = 0.75
+# The geometry is of grey clay under a lamp beside the camera and some light from everywhere.
+_CLAY, _AMBIENT = 0.85, 0.25
+_LAMP = np.array([0.35, 0.45, 0.82]) / np.linalg.norm([0.35, 0.45, 0.82])
+
+
+def render_face(
+    vertices: np.ndarray, attributes: np.ndarray, template: FaceTemplate, camera: PerspectiveCamera
+) -> tuple[np.ndarray, np.ndarray]:
+    """Renders vertex attributes over the template's face region, anti-aliased.
+
+    The whole mesh hides what is behind it, but only triangles of the face region that face the
+    camera show: no scalp, neck or mouth bag, on which nothing was fitted.
+
+    Args:
+      vertices: [V, 3] mm, camera space.
+      attributes: [V, C].
+      template: gives triangles and the region.
+      camera: size and focal length of the picture.
+
+    Returns:
+      The attributes [H, W, C], zero where no face is, and the share of each pixel that the face
+      covers, [H, W] in [0, 1]; both float32.
+    """
+    fine = PerspectiveCamera(
+        focal_length_px=_SUPERSAMPLING * camera.focal_length_px,
+        width=_SUPERSAMPLING * camera.width,
+        height=_SUPERSAMPLING * camera.height,
+    )
+    fragments = rasterize(vertices, template.triangles, fine, cull_backfaces=True)
+    ids = fragments.triangle_ids.numpy()
+    of_face = template.regions["face"][template.triangles].all(axis=1)
+    shown = np.float32((ids >= 0) & of_face[ids])[..., None]
+    values = interpolate(attributes, template.triangles, fragments).numpy() * shown
+    coverage = _shrink(shown)
+    return _shrink(values) / np.maximum(coverage, 1e-6), coverage[..., 0]
+
+
+def render_frame_pictures(
+    frame: np.ndarray,
+    decoded: DecodedFaces,
+    frame_index: int,
+    person_index: int,
+    template: FaceTemplate,
+    camera: PerspectiveCamera,
+) -> dict[str, np.ndarray]:
+    """Renders one frame's reconstruction as pictures of the crop's size.
+
+    Args:
+      frame: [H, W, 3] the crop, float in [0, 1] or uint8.
+      decoded: of `FmlModel.decode`.
+      frame_index: of the frame among the N of `decoded`.
+      person_index: of its person among the B.
+      template: the model's.
+      camera: the model's.
+
+    Returns:
+      [H, W, 3] uint8 by name: "input"; "overlay", the shaded face over the input; "geometry" as
+      grey clay, lit from beside the camera; "albedo"; "shading", three quarters of it, so that what
+      is brighter than an even light of 1 still shows.
+    """
+    frame = to_bytes(frame)
+    colours = decoded.colours[..., frame_index].numpy()
+    albedo = decoded.albedo[..., person_index].numpy()
+    normals = decoded.normals[..., frame_index].numpy()
+    attributes = np.concatenate([colours, albedo, shading(colours, albedo), normals], axis=1)
+    vertices = decoded.vertices[..., frame_index].numpy()
+    values, coverage = render_face(vertices, attributes, template, camera)
+    colours, albedo, light, normals = np.split(values, 4, axis=-1)
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
+    clay = _CLAY * (_AMBIENT + (1.0 - _AMBIENT) * np.maximum(normals @ _LAMP, 0.0))
+    clay = np.repeat(clay[..., None], 3, axis=-1)
+    background = np.full(frame.shape, BACKGROUND, np.float32)
+    return {
+        "input": frame,
+        "overlay": to_bytes(blend(colours, coverage, frame / 255.0)),
+        "geometry": to_bytes(blend(clay, coverage, background)),
+        "albedo": to_bytes(blend(albedo, coverage, background)),
+        "shading": to_bytes(blend(_SHADING_EXPOSURE * light, coverage, background)),
+    }
+
+
+def shading(colours: np.ndarray, albedo: np.ndarray) -> np.ndarray:
+    """The light of equation (7), shaded colours over albedo; zero where the albedo is zero."""
+    return np.divide(colours, albedo, out=np.zeros_like(colours), where=albedo != 0.0)
+
+
+def blend(picture: np.ndarray, coverage: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Lays a picture [H, W, 3], clipped to [0, 1], over a background, by its coverage [H, W]."""
+    return background + coverage[..., None] * (np.clip(picture, 0.0, 1.0) - background)
+
+
+def _shrink(values: np.ndarray) -> np.ndarray:
+    """Means over the samples of each pixel."""
+    return tf.nn.avg_pool2d(values[None], _SUPERSAMPLING, _SUPERSAMPLING, "VALID")[0].numpy()
