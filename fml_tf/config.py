@@ -118,7 +118,9 @@ _DEFINE = {
 }
 
 
-def define_flags(config_class: type, module_name: str) -> None:
+def define_flags(
+    config_class: type, module_name: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> None:
     """Defines one absl flag for each field of a config, for the script `module_name`."""
     hints: dict[str, type | types.GenericAlias] = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
@@ -128,10 +130,16 @@ def define_flags(config_class: type, module_name: str) -> None:
                 *arguments,
                 field.metadata["choices"],
                 field.metadata["help"],
-                module_name=module_name,
+                flag_values,
+                module_name,
             )
         else:
-            _DEFINE[hints[field.name]](*arguments, field.metadata["help"], module_name=module_name)
+            _DEFINE[hints[field.name]](
+                *arguments,
+                field.metadata["help"],
+                flag_values=flag_values,
+                module_name=module_name,
+            )
 
 
 def from_flags(config_class: type, flag_values: flags.FlagValues):
