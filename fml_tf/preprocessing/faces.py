@@ -58,7 +58,7 @@ class HogFaceDetector:
             interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             image = cv2.resize(image, size, interpolation=interpolation)
         rectangles, scores, _ = self._detector.run(np.ascontiguousarray(image), 0, 0.0)
-        # dlib's rectangles include their last pixel: in our terms they reach from left to right + 1.
+        # dlib's rectangles include their last pixel: in our terms they end at right + 1.
         return [
             FaceBox(r.left() / scale, r.top() / scale, r.width() / scale, score)
             for r, score in zip(rectangles, scores, strict=True)

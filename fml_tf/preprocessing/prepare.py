@@ -16,19 +16,31 @@ from fml_tf.preprocessing.landmarks import LandmarkDetector
 
 
 class FaceError(ValueError):
-    """An image from which no face can be prepared; the message is one line."""
+    """An image from which no face can be prepared; the message is one line.
+
+    Attributes:
+      reason: a few words, the same for all errors of a class, to count them by.
+    """
+
+    reason: str
 
 
 class NoFaceError(FaceError):
     """No face was found."""
 
+    reason = "no face"
+
 
 class SmallFaceError(FaceError):
     """The crop of the largest face is too small."""
 
+    reason = "face too small"
+
 
 class UncertainFaceError(FaceError):
     """The landmarks of the largest face are not to be trusted (or it is no face)."""
+
+    reason = "uncertain landmarks"
 
 
 @dataclasses.dataclass(frozen=True)

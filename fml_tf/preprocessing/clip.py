@@ -1,0 +1,141 @@
+"""From a clip of one person to multi-frame images (paper, section 3.1)."""
+
+import collections
+import dataclasses
+import os
+
+import numpy as np
+
+from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
+from fml_tf.preprocessing.landmarks import LandmarkDetector
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
+from fml_tf.preprocessing.video import read_frames, video_info
+
+
+class ClipError(ValueError):
+    """A clip that was read but gives no multi-frame image; `reason` counts such clips."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSettings:
+    """How multi-frame images are made of a clip.
+
+    The paper gives M = 4 and the 200 px of `CropSettings.min_width`; all else is ours.
+
+    Attributes:
+      num_frames: M, frames of a multi-frame image.
+      images_per_clip: most multi-frame images of a clip; their frames are disjoint.
+      candidates_per_image: how many frames, evenly spaced over the clip, are looked at for each.
+      min_pose_distance: least angle between the head poses of two frames of an image, degrees.
+      crop: crop and thresholds of each frame.
+    """
+
+    num_frames: int = 4
+    images_per_clip: int = 1
+    candidates_per_image: int = 24
+    min_pose_distance: float = 3.0
+    crop: CropSettings = dataclasses.field(default_factory=CropSettings)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiFrameImage:
+    """M frames of one person.
+
+    Attributes:
+      frames: [M, S, S, 3] uint8 RGB.
+      landmarks: [M, 66, 2] float32 crop px.
+      landmark_confidence: [M, 66] float32 in [0, 1].
+      rotation: [M, 3] float32, head pose of the mean face, rotation vectors in camera space.
+      frame_numbers: [M] int32, counted from 0 in the clip.
+      crop_transforms: [M, 2, 3] float32, affine maps from source to crop px.
+    """
+
+    frames: np.ndarray
+    landmarks: np.ndarray
+    landmark_confidence: np.ndarray
+    rotation: np.ndarray
+    frame_numbers: np.ndarray
+    crop_transforms: np.ndarray
+
+
+def prepare_clip(
+    path: str | os.PathLike,
+    detector: LandmarkDetector,
+    template_landmarks: np.ndarray,
+    settings: ClipSettings,
+) -> list[MultiFrameImage]:
+    """Makes the multi-frame images of a clip, one or more.
+
+    Args:
+      path: video file that shows one person; of several faces the largest is taken.
+      detector: finds faces and landmarks.
+      template_landmarks: [66, 3] mm, see `prepare_image`.
+      settings: how.
+
+    Raises:
+      FileNotFoundError, VideoError: the file cannot be read.
+      ClipError: too few of its frames have a usable face, or the head hardly turns.
+    """
+    frames, rejected = [], collections.Counter()
+    for number, image in read_frames(path, _step(path, settings)):
+        try:
+            prepared = prepare_image(image, detector, template_landmarks, settings.crop)
+            frames.append((number, prepared))
+        except FaceError as error:
+            rejected[error.reason] += 1
+    if frames:
+        sharp = usable_frames([sharpness(frame.crop) for _, frame in frames])
+        rejected["blurred"] += len(frames) - len(sharp)
+        frames = [frames[i] for i in sharp]
+    if len(frames) < settings.num_frames:
+        rejected = +rejected  # without zeros
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
+        raise ClipError(
+            rejected.most_common(1)[0][0] if rejected else "too short",
+            f"{path}: {len(frames)} usable frames, fewer than {settings.num_frames}"
+            + (f" ({reasons})" if reasons else ""),
+        )
+    return _choose(path, frames, settings)
+
+
+def _step(path: str | os.PathLike, settings: ClipSettings) -> int:
+    candidates = settings.images_per_clip * settings.candidates_per_image
+    return max(1, video_info(path).num_frames // candidates)
+
+
+def _choose(
+    path: str | os.PathLike, frames: list[tuple[int, PreparedFrame]], settings: ClipSettings
+) -> list[MultiFrameImage]:
+    # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
+    num_images = min(settings.images_per_clip, len(frames) // settings.num_frames)
+    images, widest = [], 0.0
+    for start in range(num_images):
+        candidates = frames[start::num_images]
+        rotations = np.stack([frame.pose.rotation for _, frame in candidates])
+        chosen, distance = choose_frames(rotations, settings.num_frames)
+        widest = max(widest, np.degrees(distance))
+        if np.degrees(distance) >= settings.min_pose_distance:
+            images.append(_stack([candidates[i] for i in chosen]))
+    if not images:
+        raise ClipError(
+            "head hardly turns",
+            f"{path}: the head's poses are at most {widest:.1f} degrees apart,"
+            f" less than {settings.min_pose_distance}",
+        )
+    return images
+
+
+def _stack(frames: list[tuple[int, PreparedFrame]]) -> MultiFrameImage:
+    prepared = [frame for _, frame in frames]
+    return MultiFrameImage(
+        frames=np.stack([frame.crop for frame in prepared]),
+        landmarks=np.stack([frame.landmarks for frame in prepared]),
+        landmark_confidence=np.stack([frame.confidence for frame in prepared]),
+        rotation=np.stack([frame.pose.rotation for frame in prepared]),
+        frame_numbers=np.array([number for number, _ in frames], np.int32),
+        crop_transforms=np.stack([f.transform.matrix for f in prepared]).astype(np.float32),
+    )
