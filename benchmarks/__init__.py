@@ -1,0 +1,1 @@
+"""Speed, each beside what the machine can do: floor / measured."""
