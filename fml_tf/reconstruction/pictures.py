@@ -16,7 +16,7 @@ _SUPERSAMPLING = 2
 _SHADING_EXPOSURE = 0.75
 # The geometry is of grey clay under a lamp beside the camera and some light from everywhere.
 _CLAY, _AMBIENT = 0.85, 0.25
-_LAMP = np.array([0.35, 0.45, 0.82]) / np.linalg.norm([0.35, 0.45, 0.82])
+_LAMP = np.array([0.25, 0.35, 0.9]) / np.linalg.norm([0.25, 0.35, 0.9])
 
 
 def render_face(

@@ -1,0 +1,204 @@
+"""From photos or a video of one person to the crops that the network sees."""
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Collection, Iterator
+
+import cv2
+import numpy as np
+import tqdm
+from absl import logging
+
+from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
+from fml_tf.preprocessing.prepare import FaceError, PreparedFrame
+from fml_tf.preprocessing.video import SUFFIXES, read_frames, video_info
+
+Prepare = Callable[[np.ndarray], PreparedFrame]
+"""`prepare_image` with all but the image ([H, W, 3] uint8 RGB) given."""
+
+# Frames of a video among which the diverse ones are chosen: the choice compares all pairs.
+_MAX_CANDIDATES = 400
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceFrames:
+    """M frames of one person.
+
+    Attributes:
+      names: M file names, or "CLIP:NUMBER" for a video's frames.
+      numbers: [M] int32, a video's frame numbers (from 0); for photos, 0 to M − 1.
+      crops: [M, S, S, 3] uint8 RGB.
+      transforms: M maps from source to crop px.
+    """
+
+    names: tuple[str, ...]
+    numbers: np.ndarray
+    crops: np.ndarray
+    transforms: tuple[CropTransform, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoScan:
+    """Where the face is in each frame of a video that has one.
+
+    Attributes:
+      path: of the video.
+      num_frames: how many frames were read.
+      transforms: maps from source to crop px by frame number, in the order of the video.
+      rotations: [F, 3] head poses of those frames, rotation vectors.
+      sharpness: [F], see `frame_choice.sharpness`.
+    """
+
+    path: pathlib.Path
+    num_frames: int
+    transforms: dict[int, CropTransform]
+    rotations: np.ndarray
+    sharpness: np.ndarray
+
+
+def is_video(path: str | os.PathLike) -> bool:
+    """Whether the name is that of a video file."""
+    return pathlib.Path(path).suffix.lower() in SUFFIXES
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads a photo as [H, W, 3] uint8 RGB, upright by its EXIF orientation.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not an image that OpenCV reads.
+    """
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if image is None:
+        raise ValueError(f"{path}: not an image that can be read")
+    return image
+
+
+def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
+    """Crops one photo, or all photos in a folder, which show one person.
+
+    In a folder, files that are no image or show no usable face are passed over with a warning;
+    hidden files and folders inside without one.
+
+    Args:
+      path: an image file or a folder.
+      prepare: finds and crops the face of an image.
+      max_frames: stop after so many usable photos, in the order of their names; 0 takes all.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: not an image, no usable face in the photo, or no usable photo in the folder.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return _frames([path.name], range(1), [_prepare_photo(path, prepare)])
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    names, prepared = [], []
+    for file in tqdm.tqdm(files, "photos", unit="photo", disable=len(files) < 2):
+        if max_frames and len(prepared) == max_frames:
+            break
+        try:
+            prepared.append(_prepare_photo(file, prepare))
+            names.append(file.name)
+        except ValueError as error:
+            logging.warning("passed over: %s", error)
+    if not prepared:
+        raise ValueError(f"{path}: none of its {len(files)} files is a photo with a usable face")
+    if len(names) < len(files) and not max_frames:
+        logging.warning("%d of %d files passed over", len(files) - len(names), len(files))
+    return _frames(names, range(len(names)), prepared)
+
+
+def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> VideoScan:
+    """Finds the face in every frame of a video.
+
+    Args:
+      path: of the video.
+      prepare: finds and crops the face of a frame.
+      max_frames: stop after so many frames; 0 reads all.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not a video, or one with no usable face in any frame.
+    """
+    transforms, rotations, sharpnesses = {}, [], []
+    rejected = collections.Counter()
+    num_frames = 0
+    for number, image in read_video(path, max_frames, "finding faces"):
+        num_frames = number + 1
+        try:
+            frame = prepare(image)
+        except FaceError as error:
+            rejected[error.reason] += 1
+            continue
+        transforms[number] = frame.transform
+        rotations.append(frame.pose.rotation)
+        sharpnesses.append(sharpness(frame.crop))
+    if not transforms:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
+        raise ValueError(f"{path}: no usable face in any of {num_frames} frames ({reasons})")
+    return VideoScan(
+        path=pathlib.Path(path),
+        num_frames=num_frames,
+        transforms=transforms,
+        rotations=np.array(rotations),
+        sharpness=np.array(sharpnesses),
+    )
+
+
+def choose_identity_frames(scan: VideoScan, num_frames: int) -> list[int]:
+    """Chooses sharp frames whose head poses differ, at most `num_frames`; their numbers."""
+    usable = usable_frames(scan.sharpness)
+    usable = usable[:: -(-len(usable) // _MAX_CANDIDATES)]
+    chosen, _ = choose_frames(scan.rotations[usable], min(num_frames, len(usable)))
+    return np.array(list(scan.transforms))[usable[chosen]].tolist()
+
+
+def cut_frames(scan: VideoScan, numbers: Collection[int]) -> FaceFrames:
+    """Cuts the crops of the frames with these numbers out of a scanned video."""
+    crops = {
+        number: crop_image(image, scan.transforms[number])
+        for number, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
+        if number in numbers
+    }
+    return FaceFrames(
+        names=tuple(f"{scan.path.name}:{number}" for number in crops),
+        numbers=np.array(list(crops), np.int32),
+        crops=np.stack(list(crops.values())),
+        transforms=tuple(scan.transforms[number] for number in crops),
+    )
+
+
+def read_video(
+    path: str | os.PathLike, max_frames: int, description: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """`video.read_frames` with a progress bar, cut after `max_frames` (0: all)."""
+    total = video_info(path).num_frames
+    total = min(total, max_frames) if total and max_frames else total or max_frames or None
+    for number, image in tqdm.tqdm(read_frames(path), description, total, unit="frame"):
+        if max_frames and number >= max_frames:
+            break
+        yield number, image
+
+
+def _prepare_photo(path: pathlib.Path, prepare: Prepare) -> PreparedFrame:
+    image = read_image(path)
+    try:
+        return prepare(image)
+    except FaceError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _frames(names: Collection[str], numbers: range, prepared: list[PreparedFrame]) -> FaceFrames:
+    return FaceFrames(
+        names=tuple(names),
+        numbers=np.array(numbers, np.int32),
+        crops=np.stack([frame.crop for frame in prepared]),
+        transforms=tuple(frame.transform for frame in prepared),
+    )

@@ -1,0 +1,181 @@
+"""The files that a reconstruction is handed over in; `docs/reconstruction.md` describes them."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.mesh.files import write_obj
+from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.reconstruction.gltf import write_glb
+from fml_tf.reconstruction.pictures import render_frame_pictures
+from fml_tf.reconstruction.reconstruction import Reconstruction
+from fml_tf.template.face_template import FaceTemplate
+
+# Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
+OUTPUT_FILES = (
+    "identity.obj",
+    "frame_*.obj",
+    "landmarks_3d.npy",
+    "parameters.npz",
+    "face.glb",
+    "overview.png",
+    "overlay.mp4",
+)
+CONVENTIONS = (
+    "lengths in mm; model space x to the person's left, y up, z out of the face; camera space x "
+    "right, y up, the camera at the origin looking along -z; vertices_camera = R(rotation) @ "
+    "vertices_model + translation, rotation = axis times angle in radian; crop px u right, v down "
+    "from the outer corner of the top-left pixel; u = W/2 + f x/(-z), v = H/2 - f y/(-z); "
+    "crop = crop_transforms @ (u, v, 1) of the source image; illumination: [9, 3] spherical "
+    "harmonics by RGB; colour = albedo * shading in sRGB"
+)
+_LABEL_HEIGHT = 22
+
+
+@contextlib.contextmanager
+def output_directory(path: str | os.PathLike, overwrite: bool = False) -> Iterator[pathlib.Path]:
+    """Yields an empty folder that becomes `path` when the block succeeds.
+
+    If the block raises, all that it wrote is removed and `path` is as it was before.
+
+    Args:
+      path: of the folder; made, with its parents, where it does not exist.
+      overwrite: let the new files take the place of an earlier run's (`OUTPUT_FILES`) in a folder
+        that is not empty; its other files stay.
+
+    Raises:
+      ValueError: see `check_output_directory`.
+    """
+    path = pathlib.Path(os.path.abspath(path))
+    check_output_directory(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as temporary:
+        folder = pathlib.Path(temporary, path.name)
+        folder.mkdir()
+        yield folder
+        if path.exists() and any(path.iterdir()):
+            for pattern in OUTPUT_FILES:
+                for old in path.glob(pattern):
+                    old.unlink()
+            for new in folder.iterdir():
+                os.replace(new, path / new.name)
+        else:
+            os.replace(folder, path)
+
+
+def check_output_directory(path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Refuses a folder that a run may not write to.
+
+    Raises:
+      ValueError: `path` is a file, or a folder with files in it and not `overwrite`.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: not a folder")
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise ValueError(f"{path}: the output folder has files in it; give --overwrite to replace")
+
+
+def write_reconstruction(
+    directory: str | os.PathLike, reconstruction: Reconstruction, model: FmlModel
+) -> None:
+    """Writes meshes, landmarks, parameters, glTF and overview into an existing folder."""
+    directory = pathlib.Path(directory)
+    template, faces = model.template, reconstruction.faces
+    identity = faces.identity_vertices[..., 0].numpy()
+    albedo = faces.albedo[..., 0].numpy()
+    write_obj(directory / "identity.obj", identity, template.triangles, albedo)
+    vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
+    for m in range(vertices.shape[-1]):
+        path = directory / f"frame_{m:04d}.obj"
+        write_obj(path, vertices[..., m], template.triangles, colours[..., m])
+    np.save(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
+    write_parameters(directory / "parameters.npz", reconstruction, model)
+    write_face(directory / "face.glb", identity, albedo, template)
+    cv2.imwrite(os.fspath(directory / "overview.png"), overview(reconstruction, model)[..., ::-1])
+
+
+def write_parameters(
+    path: str | os.PathLike, reconstruction: Reconstruction, model: FmlModel
+) -> None:
+    """Writes all parameters of a reconstruction as named arrays (float32 where not said)."""
+    parameters, frames = reconstruction.parameters, reconstruction.frames
+    np.savez_compressed(
+        path,
+        shape=parameters.shape[0].numpy(),
+        albedo=parameters.albedo[0].numpy(),
+        rotation=parameters.rotation[0].numpy(),
+        translation=parameters.translation[0].numpy(),
+        expression=parameters.expression[0].numpy(),
+        illumination=parameters.illumination[0].numpy(),
+        focal_length_px=np.float32(model.camera.focal_length_px),
+        crop_size=np.array([model.camera.width, model.camera.height], np.int32),
+        crop_transforms=np.stack([transform.matrix for transform in frames.transforms]),
+        frame_names=np.array(frames.names),
+        frame_numbers=frames.numbers,
+        conventions=np.array(CONVENTIONS),
+    )
+
+
+def write_face(
+    path: str | os.PathLike, identity: np.ndarray, albedo: np.ndarray, template: FaceTemplate
+) -> None:
+    """Writes the neutral face with the template's blendshapes as a binary glTF.
+
+    Args:
+      path: of the .glb file.
+      identity: [V, 3] mm, model space.
+      albedo: [V, 3] sRGB.
+      template: gives triangles, UVs and blendshapes.
+    """
+    one_ring = build_one_ring(template.triangles, template.num_vertices)
+    poses = np.concatenate([identity[None], identity + template.blendshapes])
+    normals = vertex_normals(tf.constant(poses.transpose(1, 2, 0)), one_ring)
+    normals = normals.numpy().transpose(2, 0, 1)
+    write_glb(
+        path,
+        identity,
+        template.triangles,
+        albedo,
+        normals[0],
+        template.uv,
+        template.blendshapes,
+        normals[1:] - normals[0],
+        template.blendshape_names,
+    )
+
+
+def overview(reconstruction: Reconstruction, model: FmlModel) -> np.ndarray:
+    """One row of pictures a frame, under its name: input, overlay, geometry, albedo, shading.
+
+    Returns:
+      [M·(22 + H) + 22, 5·W, 3] uint8.
+    """
+    frames, rows = reconstruction.frames, []
+    for m, name in enumerate(frames.names):
+        pictures = render_frame_pictures(
+            frames.crops[m], reconstruction.faces, m, 0, model.template, model.camera
+        )
+        row = np.concatenate(list(pictures.values()), axis=1)
+        if m == 0:
+            rows.append(_label(row.shape[1], list(pictures)))
+        rows += [_label(row.shape[1], [name]), row]
+    return np.concatenate(rows)
+
+
+def _label(width: int, texts: list[str]) -> np.ndarray:
+    """A strip with the texts evenly spaced."""
+    strip = np.full((_LABEL_HEIGHT, width, 3), 255, np.uint8)
+    for column, text in enumerate(texts):
+        place = (6 + column * width // len(texts), _LABEL_HEIGHT - 7)
+        cv2.putText(
+            strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA
+        )
+    return strip

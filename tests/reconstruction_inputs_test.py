@@ -1,0 +1,153 @@
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.preprocessing.head_pose import HeadPose
+from fml_tf.preprocessing.prepare import NoFaceError, PreparedFrame, SmallFaceError
+from fml_tf.reconstruction.inputs import (
+    choose_identity_frames,
+    cut_frames,
+    is_video,
+    prepare_photos,
+    read_image,
+    scan_video,
+)
+from tests.preprocessing_videos import write_video
+
+TRANSFORM = CropTransform(left=4, top=2, source_width=32, size=16)
+
+
+def prepare(image):
+    """Stands in for the detector: the brightness of the image says where its face looks."""
+    level = image[..., 0].mean()
+    if level < 50:
+        raise NoFaceError("no face was found")
+    if level > 240:
+        raise SmallFaceError("the face is too small")
+    return PreparedFrame(
+        crop=crop_image(image, TRANSFORM),
+        landmarks=np.zeros((66, 2), np.float32),
+        confidence=np.ones(66, np.float32),
+        transform=TRANSFORM,
+        pose=HeadPose(np.array([0.0, level / 100.0, 0.0]), np.zeros(3)),
+    )
+
+
+def picture(level, seed=0):
+    noise = np.random.default_rng(seed).integers(-5, 6, (48, 64, 3))
+    return np.uint8(level + noise)
+
+
+def write_photo(path, level):
+    assert cv2.imwrite(str(path), picture(level)[..., ::-1])
+
+
+@pytest.fixture
+def album(tmp_path):
+    for name, level in (("b.png", 100), ("a.png", 150), ("dark.png", 10), ("tiny.png", 248)):
+        write_photo(tmp_path / name, level)
+    (tmp_path / "notes.txt").write_text("not a photo")
+    (tmp_path / ".DS_Store").write_text("hidden")
+    (tmp_path / "more").mkdir()
+    return tmp_path
+
+
+def test_read_image_is_rgb_and_upright(tmp_path):
+    image = picture(100) * np.array([1, 0, 0], np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+
+    _, jpeg = cv2.imencode(".jpg", np.full((20, 40, 3), 128, np.uint8))
+    # An APP1 segment whose EXIF says orientation 6: the camera was held turned by 90 degrees.
+    exif = bytes.fromhex("45786966000049492a0008000000010012010300010000000600000000000000")
+    jpeg = jpeg.tobytes()
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
+    assert read_image(tmp_path / "turned.jpg").shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_an_unreadable_photo_is_named(tmp_path, content):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.jpg: not an image"):
+        prepare_photos(path, prepare)
+    with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
+        prepare_photos(tmp_path / "b.jpg", prepare)
+
+
+def test_one_photo_is_one_frame(album):
+    frames = prepare_photos(album / "a.png", prepare)
+    assert frames.names == ("a.png",) and frames.numbers.tolist() == [0]
+    np.testing.assert_array_equal(frames.crops[0], crop_image(picture(150), TRANSFORM))
+    with pytest.raises(ValueError, match=r"dark\.png: no face was found"):
+        prepare_photos(album / "dark.png", prepare)
+    with pytest.raises(ValueError, match=r"tiny\.png: the face is too small"):
+        prepare_photos(album / "tiny.png", prepare)
+
+
+def test_a_folder_passes_over_what_is_no_face_and_says_so(album, caplog):
+    with caplog.at_level(logging.WARNING):
+        frames = prepare_photos(album, prepare)
+    assert frames.names == ("a.png", "b.png")
+    assert frames.crops.shape == (2, 16, 16, 3) and len(frames.transforms) == 2
+    warnings = "\n".join(record.getMessage() for record in caplog.records)
+    for told in ("dark.png: no face", "tiny.png: the face", "notes.txt: not an image", "3 of 5"):
+        assert told in warnings
+    assert ".DS_Store" not in warnings
+
+
+def test_max_frames_counts_usable_photos(album):
+    assert prepare_photos(album, prepare, max_frames=1).names == ("a.png",)
+
+
+def test_a_folder_without_a_face_is_an_error(album):
+    for name in ("a.png", "b.png"):
+        (album / name).unlink()
+    with pytest.raises(ValueError, match="none of its 3 files"):
+        prepare_photos(album, prepare)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.MP4", True), ("a/b.mov", True), ("a.png", False), ("a", False)]
+)
+def test_is_video_goes_by_the_name(name, expected):
+    assert is_video(name) is expected
+
+
+@pytest.fixture
+def clip(tmp_path):
+    # No face in frames 0 and 3; the head turns with the brightness.
+    levels = [10, 100, 110, 10, 120, 200, 130]
+    write_video(tmp_path / "clip.mp4", [picture(level, n) for n, level in enumerate(levels)])
+    return tmp_path / "clip.mp4"
+
+
+def test_a_video_is_scanned_and_diverse_frames_are_cut(clip):
+    scan = scan_video(clip, prepare)
+    assert scan.num_frames == 7
+    assert list(scan.transforms) == [1, 2, 4, 5, 6]
+    assert choose_identity_frames(scan, 2) == [1, 5]
+    assert len(choose_identity_frames(scan, 100)) <= 5
+    frames = cut_frames(scan, [1, 5])
+    assert frames.names == ("clip.mp4:1", "clip.mp4:5") and frames.numbers.tolist() == [1, 5]
+    assert frames.crops.shape == (2, 16, 16, 3)
+    assert frames.crops[0].mean() == pytest.approx(100, abs=4)
+    assert frames.crops[1].mean() == pytest.approx(200, abs=4)
+
+
+def test_max_frames_cuts_a_video(clip):
+    scan = scan_video(clip, prepare, max_frames=4)
+    assert scan.num_frames == 4 and list(scan.transforms) == [1, 2]
+
+
+def test_a_video_without_a_face_counts_the_reasons(tmp_path, clip):
+    write_video(tmp_path / "dark.mp4", [picture(10), picture(10), picture(248)])
+    with pytest.raises(ValueError, match=r"dark\.mp4.*3 frames \(no face: 2, face too small: 1"):
+        scan_video(tmp_path / "dark.mp4", prepare)
+    (tmp_path / "broken.mp4").write_bytes(clip.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"broken\.mp4"):
+        scan_video(tmp_path / "broken.mp4", prepare)
