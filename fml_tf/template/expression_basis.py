@@ -1,0 +1,85 @@
+"""The expression basis B of equation (3): blendshapes themselves, or a PCA of mixtures of them."""
+
+import dataclasses
+
+import numpy as np
+
+from fml_tf.template.face_template import FaceTemplate
+
+# How `pca_basis` mixes: the share of blendshapes that are active in one expression.
+ACTIVE_SHARE = 0.3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExpressionBasis:
+    """Expression e is mean_shape + Σ_k δ_k basis_k; δ = 0 is the neutral face.
+
+    Attributes:
+      basis: [b, V, 3] float32 mm.
+      sigma: [b] float32 > 0, standard deviation of each coefficient δ_k about 0, which the
+        expression's regulariser divides by.
+      names: b names where a coefficient is a blendshape's activation, else None.
+      blendshape_weights: [b, K] float32, basis_k = Σ_j blendshape_weights[k, j] blendshape_j, so
+        that δ @ blendshape_weights are the blendshapes' activations.
+    """
+
+    basis: np.ndarray
+    sigma: np.ndarray
+    names: tuple[str, ...] | None
+    blendshape_weights: np.ndarray
+
+
+def raw_basis(template: FaceTemplate) -> ExpressionBasis:
+    """The template's blendshapes as they are: δ are activations, b = K."""
+    return ExpressionBasis(
+        basis=template.blendshapes,
+        sigma=template.blendshape_sigma,
+        names=template.blendshape_names,
+        blendshape_weights=np.eye(len(template.blendshapes), dtype=np.float32),
+    )
+
+
+def pca_basis(
+    template: FaceTemplate, variance: float = 0.99, num_samples: int = 10_000, seed: int = 0
+) -> ExpressionBasis:
+    """Principal components of random mixtures of the blendshapes (paper, section 3.2).
+
+    A mixture activates three blendshapes in ten, each with a half-normal strength of the
+    blendshape's σ: an expression is few muscles at a time, and none pulls backwards. Components are
+    taken about the neutral face, not about the mixtures' mean, so that δ = 0 stays neutral; they
+    are scaled to their root mean square, so that every σ is 1.
+
+    Args:
+      template: its blendshapes are unit activations with their σ.
+      variance: share of the mixtures' mean square displacement that the basis keeps, in (0, 1].
+      num_samples: number of mixtures.
+      seed: of the mixtures.
+
+    Raises:
+      ValueError: variance outside (0, 1], or blendshapes that all are zero.
+    """
+    if not 0 < variance <= 1:
+        raise ValueError(f"variance must be in (0, 1], got {variance}")
+    count = len(template.blendshapes)
+    random = np.random.default_rng(seed)
+    strength = np.abs(random.normal(size=(num_samples, count))) * template.blendshape_sigma
+    activation = strength * (random.random((num_samples, count)) < ACTIVE_SHARE)
+
+    # The mixtures are activation @ shapes: their second moment has the eigenvalues of a K x K
+    # matrix, with activation's second moment factored as root @ root.T.
+    shapes = template.blendshapes.reshape(count, -1).astype(np.float64)
+    root = np.linalg.cholesky(activation.T @ activation / num_samples)
+    energy, directions = np.linalg.eigh(root.T @ (shapes @ shapes.T) @ root)
+    energy, directions = np.maximum(energy[::-1], 0), directions[:, ::-1]
+    if energy[0] == 0:
+        raise ValueError(f"{template.name}: all blendshapes are zero")
+    kept = np.cumsum(energy) / energy.sum()
+    size = min(np.searchsorted(kept, variance) + 1, np.count_nonzero(energy > 1e-12 * energy[0]))
+    weights = (root @ directions[:, :size]).T
+    basis = (weights @ shapes).reshape(size, -1, 3)
+    return ExpressionBasis(
+        basis=basis.astype(np.float32),
+        sigma=np.ones(size, np.float32),
+        names=None,
+        blendshape_weights=weights.astype(np.float32),
+    )
