@@ -6,7 +6,10 @@ blend skinning (equation 3): v = v̄ + S·t, where S acts alike on x, y and z.
 
 The paper decimates the mesh; we sample farthest points instead, which needs no mesh surgery, keeps
 nodes on vertices and spreads them evenly in a metric of our choice. That metric is denser where
-images constrain the shape: in the region "face", and again on lips and eyelids.
+images constrain the shape: in the region "face", and again on lips and eyelids. Pockets that no
+image shows (the bag of the mouth, eye sockets, nostrils) carry no nodes, or they would join the two
+lips and the two lids from behind: a pocket's vertex follows whatever the nearest vertex on its rim
+follows.
 """
 
 import dataclasses
@@ -17,7 +20,7 @@ import zipfile
 
 import numpy as np
 import scipy.sparse
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from fml_tf.mesh import topology
 from fml_tf.template.face_template import FaceTemplate
@@ -81,26 +84,42 @@ def build_deformation_graph(
       The graph; the same for the same arguments.
 
     Raises:
-      ValueError: `num_nodes` is smaller than the number of corners or larger than V.
+      ValueError: `num_nodes` is smaller than the number of corners, larger than the number of
+        vertices outside of pockets, or too small for one node on each separate part of the mesh.
     """
-    corners = np.unique(template.landmark_vertices[list(_CORNER_LANDMARKS)])
-    if not len(corners) <= num_nodes <= template.num_vertices:
+    pocket = _pockets(template)
+    open_vertices = np.flatnonzero(~pocket)
+    corners = np.intersect1d(template.landmark_vertices[list(_CORNER_LANDMARKS)], open_vertices)
+    if not len(corners) <= num_nodes <= len(open_vertices):
         raise ValueError(
-            f"num_nodes must be from {len(corners)} to the template's {template.num_vertices} "
-            f"vertices, not {num_nodes}"
+            f"num_nodes must be from {len(corners)} to the {len(open_vertices)} vertices of "
+            f"{template.name} outside of mouth and eye sockets, not {num_nodes}"
         )
     shape = template.mean_shape.astype(np.float64) + template.mouth_opening
     density = detail ** (
         template.regions["face"].astype(float)
         + (template.regions["lips"] | template.regions["eyelids"])
     )
-    surface = _surface_graph(shape, template.triangles, density)
-    nodes, radius = _farthest_points(surface, corners, num_nodes)
+    whole_surface = _surface_graph(shape, template.triangles, density)
+    surface = whole_surface[open_vertices][:, open_vertices]
+    nodes, radius = _farthest_points(surface, np.searchsorted(open_vertices, corners), num_nodes)
     indices, distances, next_distance = _nearest_nodes(
-        surface, shape, density, nodes, nodes_per_vertex, limit=3 * radius
+        surface,
+        shape[open_vertices],
+        density[open_vertices],
+        nodes,
+        nodes_per_vertex,
+        limit=3 * radius,
     )
+    nodes = open_vertices[nodes]
     weights = (1 - distances / next_distance[:, None]) ** 2
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    _, _, rim = dijkstra(
+        whole_surface, indices=open_vertices, min_only=True, return_predecessors=True
+    )
+    model = np.searchsorted(open_vertices, rim)
+    indices, weights = indices[model], weights[model]
 
     follows = _skinning_matrix(indices, weights > 0, num_nodes)
     pairs = scipy.sparse.triu(follows.T @ follows, k=1).tocoo()
@@ -168,6 +187,23 @@ def _load(path, template, num_nodes, nodes_per_vertex) -> DeformationGraph:
     if not sound:
         raise ValueError(f"{path} does not fit its template")
     return graph
+
+
+def _pockets(template: FaceTemplate) -> np.ndarray:
+    """Returns [V]: the parts outside of the region "face" that the face closes in.
+
+    They do not reach the mesh's border and are smaller than the face (a closed head's scalp is
+    not).
+    """
+    outside = np.flatnonzero(~template.regions["face"])
+    adjacency = topology.vertex_adjacency(template.triangles, template.num_vertices)
+    count, part = connected_components(adjacency[outside][:, outside])
+    border = np.isin(outside, topology.boundary_edges(template.triangles))
+    closed = np.bincount(part, weights=border, minlength=count) == 0
+    small = np.bincount(part, minlength=count) < template.regions["face"].sum()
+    pocket = np.zeros(template.num_vertices, bool)
+    pocket[outside] = (closed & small)[part]
+    return pocket
 
 
 def _skinning_matrix(indices, weights, num_nodes) -> scipy.sparse.csr_array:
