@@ -21,8 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-
 from datasets.opening import DataError, open_dataset
+
 from fml_tf import __version__
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
 from fml_tf.model.fml_model import FmlModel

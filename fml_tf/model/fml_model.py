@@ -35,17 +35,18 @@ def initial_translation(landmark_points: np.ndarray, camera: PerspectiveCamera) 
     Returns:
       [3] float32 mm, camera space.
     """
-    translation = np.array([0.0, 0.0, -camera.focal_length_px * 2.0 * np.ptp(landmark_points) / 240.0])
+    extent = np.ptp(landmark_points, axis=0).max()
+    translation = np.array([0.0, 0.0, -2.0 * camera.focal_length_px * extent / camera.width])
+    finer = 16.0  # crop boxes are whole pixels
     for _ in range(10):  # a fixed point: perspective makes one step inexact
         posed = (landmark_points + translation)[..., None]
         projected = project(tf.constant(posed, tf.float32), camera)[..., 0].numpy()
-        box = crop_box(projected)
-        corner, far_corner = box.invert(np.array([[0.0, 0.0], [camera.width, camera.height]]))
-        scale = (far_corner[0] - corner[0]) / camera.width
-        centre = (corner + far_corner) / 2.0 - np.array([camera.width, camera.height]) / 2.0
+        box = crop_box(projected * finer)
+        side = box.source_width / finer
+        offset = np.array([box.left, box.top]) / finer + (side - camera.width) / 2.0
         millimetres_a_pixel = -translation[2] / camera.focal_length_px
-        translation += np.array([-centre[0], centre[1], 0.0]) * millimetres_a_pixel
-        translation[2] *= scale
+        translation += np.array([-offset[0], offset[1], 0.0]) * millimetres_a_pixel
+        translation[2] *= side / camera.width
     return translation.astype(np.float32)
 
 
@@ -60,8 +61,8 @@ class FmlModel(keras.Model):
       camera: the crop's camera.
     """
 
-    def __init__(self, config: ModelConfig, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, config: ModelConfig):
+        super().__init__(name="fml")
         self.config = config
         self.template = load_template(
             config.template, config.template_resolution, config.template_mean
@@ -77,11 +78,13 @@ class FmlModel(keras.Model):
             height=config.crop_size,
         )
         num_expressions = len(self.expression_basis.sigma)
-        self.encoder = FrameEncoder(config.network_width)
+        self.encoder = FrameEncoder(config.network_width, name="encoder")
         self.identity_network = IdentityNetwork(
-            config.shape_size, config.albedo_size, config.network_width
+            config.shape_size, config.albedo_size, config.network_width, name="identity_network"
         )
-        self.parameter_network = ParameterNetwork(num_expressions, config.network_width)
+        self.parameter_network = ParameterNetwork(
+            num_expressions, config.network_width, name="parameter_network"
+        )
         self.face_model = FaceModel(
             self.template,
             self.graph,
@@ -94,6 +97,7 @@ class FmlModel(keras.Model):
                 config.initial_albedo_green,
                 config.initial_albedo_blue,
             ),
+            name="face_model",
         )
         self._one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
         landmark_points = self.template.mean_shape[self.template.landmark_vertices]
@@ -211,6 +215,13 @@ class FmlModel(keras.Model):
         counts["mean albedo r̄"] = int(np.prod(face_model.mean_albedo.shape))
         return counts
 
+    def weights_checkpoint(self) -> tf.train.Checkpoint:
+        """All weights by name; part of training checkpoints.
+
+        (Keras 3 hides lists of layers from `tf.train.Checkpoint(model)`, which then saves a part.)
+        """
+        return tf.train.Checkpoint(**{weight.path: weight.value for weight in self.weights})
+
     def save_config(self, directory: str) -> None:
         """Writes what `load_model` needs beside the weights."""
         values = dataclasses.asdict(self.config)
@@ -221,6 +232,19 @@ class FmlModel(keras.Model):
 def _merge_frames(values):
     """[B, M, ...] → [B·M, ...]."""
     return tf.reshape(values, (-1, *values.shape[2:]))
+
+
+def restore_weights(model: FmlModel, checkpoint: str) -> None:
+    """Restores a model's weights, all of them, from a training checkpoint.
+
+    Raises:
+      ValueError: a weight of the model is not in the checkpoint, or has another shape there.
+    """
+    try:
+        status = tf.train.Checkpoint(model=model.weights_checkpoint()).restore(checkpoint)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"{checkpoint}: does not fit the model: {error}") from None
 
 
 def load_model(checkpoint_dir: str) -> FmlModel:
@@ -251,5 +275,5 @@ def load_model(checkpoint_dir: str) -> FmlModel:
         raise ValueError(
             f"{path}: the template {config.template!r} is not the one that the model learned on"
         )
-    tf.train.Checkpoint(model=model).restore(checkpoint).expect_partial()
+    restore_weights(model, checkpoint)
     return model

@@ -21,7 +21,8 @@ def feature_size(crop_size: int) -> int:
     return size
 
 
-def _conv(filters: int, kernel: int, strides: int = 1, **kwargs) -> layers.Conv2D:
+# All layers are named: checkpoints find weights by their names.
+def _conv(name: str, filters: int, kernel: int, strides: int = 1) -> layers.Conv2D:
     return layers.Conv2D(
         filters,
         kernel,
@@ -29,16 +30,16 @@ def _conv(filters: int, kernel: int, strides: int = 1, **kwargs) -> layers.Conv2
         padding="same",
         activation="relu",
         kernel_initializer="he_normal",
-        **kwargs,
+        name=name,
     )
 
 
-def _dense(units: int) -> layers.Dense:
-    return layers.Dense(units, activation="relu", kernel_initializer="he_normal")
+def _dense(name: str, units: int) -> layers.Dense:
+    return layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=name)
 
 
 def _zero_head(units: int) -> layers.Dense:
-    return layers.Dense(units, kernel_initializer="zeros")
+    return layers.Dense(units, kernel_initializer="zeros", name="head")
 
 
 @keras.saving.register_keras_serializable("fml_tf")
@@ -53,13 +54,16 @@ class FrameEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.width = width
         self.low = [
-            _conv(scaled(96, width), 11, 4),
+            _conv("low1", scaled(96, width), 11, 4),
             layers.MaxPool2D(3, 2),
-            _conv(scaled(256, width), 5),
+            _conv("low2", scaled(256, width), 5),
             layers.MaxPool2D(3, 2),
-            _conv(scaled(384, width), 3),
+            _conv("low3", scaled(384, width), 3),
         ]
-        self.medium = [_conv(scaled(256, width), 3, 2), _conv(scaled(256, width), 3, 2)]
+        self.medium = [
+            _conv("medium1", scaled(256, width), 3, 2),
+            _conv("medium2", scaled(256, width), 3, 2),
+        ]
 
     def build(self, input_shape):
         """Creates the weights for frames [N, H, W, 3]."""
@@ -98,11 +102,11 @@ class IdentityNetwork(keras.layers.Layer):
         self.albedo_size = albedo_size
         self.width = width
         self.body = [
-            _conv(scaled(384, width), 3),
-            _conv(scaled(256, width), 3),
+            _conv("conv1", scaled(384, width), 3),
+            _conv("conv2", scaled(256, width), 3),
             layers.Flatten(),
-            _dense(scaled(1000, width)),
-            _dense(scaled(1000, width)),
+            _dense("dense1", scaled(1000, width)),
+            _dense("dense2", scaled(1000, width)),
             _zero_head(shape_size + albedo_size),
         ]
 
@@ -146,19 +150,24 @@ class ParameterNetwork(keras.layers.Layer):
         self.expression_size = expression_size
         self.width = width
         channels = scaled(384, width)
-        self.identity_map = _conv(channels, 3)
+        self.identity_map = _conv("identity_map", channels, 3)
         self.merge_identity = layers.Conv2D(
-            channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+            channels,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name="merge_identity",
         )
         self.merge_frame = layers.Conv2D(
-            channels, 3, padding="same", kernel_initializer="he_normal"
+            channels, 3, padding="same", kernel_initializer="he_normal", name="merge_frame"
         )
         self.body = [
-            _conv(channels, 3),
-            _conv(scaled(256, width), 3),
+            _conv("conv1", channels, 3),
+            _conv("conv2", scaled(256, width), 3),
             layers.MaxPool2D(3, 2),
             layers.Flatten(),
-            _dense(scaled(2048, width)),
+            _dense("dense1", scaled(2048, width)),
             _zero_head(6 + expression_size + 27),
         ]
 
@@ -166,7 +175,7 @@ class ParameterNetwork(keras.layers.Layer):
         """Creates the weights for identity [B, g + |β|] and low features [N, h, h, c]."""
         identity_shape, low_shape = input_shape
         size = low_shape[1]
-        self.identity_dense = _dense(size * size)
+        self.identity_dense = _dense("identity_dense", size * size)
         self.identity_dense.build(identity_shape)
         self.identity_map.build((None, size, size, 1))
         map_shape = (None, size, size, self.identity_map.filters)

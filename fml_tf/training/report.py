@@ -89,12 +89,16 @@ def write_report(
         _encode_jpeg(picture_sheet(trainer.model, batch))
         for batch, _ in itertools.islice(examples, num_people)
     ]
-    page = jinja2.Environment(autoescape=True).from_string(_PAGE).render(
-        metrics=metrics,
-        rows=list(_flatten(metrics)),
-        curves=_curves(os.path.join(output_dir, EVENT_FOLDER)),
-        sheets=sheets,
-        config=json.dumps(config, indent=2),
+    page = (
+        jinja2.Environment(autoescape=True)
+        .from_string(_PAGE)
+        .render(
+            metrics=metrics,
+            rows=list(_flatten(metrics)),
+            curves=_curves(os.path.join(output_dir, EVENT_FOLDER)),
+            sheets=sheets,
+            config=json.dumps(config, indent=2),
+        )
     )
     path = os.path.join(output_dir, "report.html")
     with open(f"{path}.tmp", "w", encoding="utf-8") as file:

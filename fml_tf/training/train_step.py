@@ -79,9 +79,7 @@ class Objective:
         landmarks = gather_landmarks(faces.positions, landmark_indices)
         terms = LossTerms(
             photometric=photometric_loss(faces.colours, observed, seen, num_people),
-            landmark=landmark_loss(
-                landmarks, detected, confidence, mask, camera.width, num_people
-            ),
+            landmark=landmark_loss(landmarks, detected, confidence, mask, camera.width, num_people),
             smoothness=smoothness_loss(faces.node_displacements, self._graph_edges),
             sparsity=sparsity_loss(
                 faces.albedo,

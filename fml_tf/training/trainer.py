@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.losses.objective import LossWeights, weigh
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.model.fml_model import FmlModel, restore_weights
 from fml_tf.training.data import training_batches
+from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Stage, learning_rates_at, stage_at
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.train_step import Objective, TrainStep
-from fml_tf.training.optimizer import FusedAdam
 
 CHECKPOINT_FOLDER = "checkpoints"
 EVENT_FOLDER = "tensorboard"
@@ -83,7 +83,9 @@ class Trainer:
         }
         self._steps[Stage.FINETUNE] = self._steps[Stage.JOINT]
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step),
+            tf.train.Checkpoint(
+                model=self.model.weights_checkpoint(), optimizer=self.optimizer, step=self.step
+            ),
             os.path.join(output_dir, CHECKPOINT_FOLDER),
             max_to_keep=2,
         )
@@ -123,7 +125,7 @@ class Trainer:
                 raise FileNotFoundError(
                     f"--initial_checkpoint={self.config.initial_checkpoint}: holds no checkpoint"
                 )
-            tf.train.Checkpoint(model=self.model).restore(path).expect_partial()
+            restore_weights(self.model, path)
         return int(self.step.numpy())
 
     def save(self) -> None:

@@ -77,11 +77,11 @@ def validate(
         singles, _ = infer(_single_frames(batch))
         geometric[multi_name].append(aligned_rmse(identity.numpy()[face, :, 0], truth[face]))
         geometric["m1"].append(
-            np.mean([aligned_rmse(singles.numpy()[face, :, m], truth[face]) for m in range(num_frames)])
+            np.mean(
+                [aligned_rmse(singles.numpy()[face, :, m], truth[face]) for m in range(num_frames)]
+            )
         )
-        geometric["mean_face"].append(
-            aligned_rmse(model.template.mean_shape[face], truth[face])
-        )
+        geometric["mean_face"].append(aligned_rmse(model.template.mean_shape[face], truth[face]))
     figures = {
         "landmark_error_px": float(np.mean(np.concatenate(landmark_errors))),
         "photometric_error": float(np.mean(np.concatenate(photometric_errors))),
