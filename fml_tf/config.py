@@ -1,7 +1,8 @@
 """Every setting of a model and of a training run, once, with its default and its meaning.
 
-The scripts turn the fields into absl flags (`define_flags`) and back (`from_flags`), so that a field
-is documented, set in a `configs/*.cfg` flagfile and written beside the results under one name.
+The scripts turn the fields into absl flags (`define_flags`) and back (`from_flags`), so that a
+field is documented, set in a `configs/*.cfg` flagfile and written beside the results under one
+name.
 """
 
 import dataclasses

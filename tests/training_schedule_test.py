@@ -1,6 +1,7 @@
 """Stages and learning rates by step."""
 
 import dataclasses
+import itertools
 
 import pytest
 from absl import flags
@@ -34,7 +35,7 @@ def test_decay_starts_at_the_rate_and_ends_at_its_fraction():
     config = dataclasses.replace(CONFIG, final_learning_rate_fraction=0.1)
     rates = [learning_rates_at(step, config).network for step in range(36)]
     assert rates[0] == pytest.approx(1.0) and rates[35] == pytest.approx(0.1)
-    assert all(later < earlier for earlier, later in zip(rates, rates[1:]))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
 def test_a_stage_can_be_left_out():

@@ -1,4 +1,4 @@
-"""The learned face model: graph-based shape basis and per-vertex albedo basis (paper, section 3.2)."""
+"""The learned face model: graph-based shape and per-vertex albedo basis (paper, section 3.2)."""
 
 import keras
 import numpy as np
@@ -107,7 +107,7 @@ class FaceModel(keras.layers.Layer):
         return tf.reshape(displacements, (self.num_nodes, 3, -1))
 
     def skin(self, node_displacements):
-        """S·d: node displacements [G, 3, B] in length units → vertex displacements [V, 3, B] in mm."""
+        """S·d: of nodes [G, 3, B] in length units → of vertices [V, 3, B] in mm."""
         flat = tf.reshape(node_displacements, (self.num_nodes, -1))
         skinned = tf.sparse.sparse_dense_matmul(self._skinning, flat * self.length_unit_mm)
         return tf.reshape(skinned, (self.num_vertices, 3, -1))

@@ -133,8 +133,8 @@ class FmlModel(keras.Model):
 
         Args:
           frames: [B, M, H, W, 3] float32, sRGB in [0, 1].
-          frame_mask: [B, M] bool; frames that are False do not touch the identity. Each person needs
-            one that is True.
+          frame_mask: [B, M] bool; frames that are False do not touch the identity. Each person
+            needs one that is True.
           identity_at_mean: hold shape and albedo parameters at zero (stage 1 of the training).
 
         Returns:

@@ -1,7 +1,8 @@
 """The networks of the supplemental's Tables 1-3: encoder, identity and parameter estimation.
 
-The tables leave out one pooling layer and misprint one input; `docs/method.md` says how we read them.
-All three end in linear heads that start at zero, so that the first prediction is the mean face.
+The tables leave out one pooling layer and misprint one input; `docs/method.md` says how we read
+them. All three end in linear heads that start at zero, so that the first prediction is the mean
+face.
 """
 
 import keras
@@ -136,9 +137,9 @@ class IdentityNetwork(keras.layers.Layer):
 class ParameterNetwork(keras.layers.Layer):
     """Table 3: identity and the low features of one frame → that frame's pose, expression, light.
 
-    The convolution after the concatenation of the identity's map and the frame's features is kept as
-    the sum of two, one for each input: the same function and the same weights as one convolution over
-    768 channels, but the identity's half runs once a person, not once a frame.
+    The convolution after the concatenation of the identity's map and the frame's features is kept
+    as the sum of two, one for each input: the same function and the same weights as one convolution
+    over 768 channels, but the identity's half runs once a person, not once a frame.
 
     Args:
       expression_size: b.

@@ -10,10 +10,10 @@ def graph_expression_basis(
 ) -> np.ndarray:
     """Orthonormal basis of the expressions as the deformation graph can show them.
 
-    Solves B ≈ S·B_G for B_G in least squares (paper, section 3.2, "Separating Shape and Expression").
-    S = W ⊗ I acts alike on x, y and z, so that three small problems in W take the place of one in S.
-    B_G is orthonormalised by SVD; directions whose singular value is below `tolerance` times the
-    largest are dropped, so that a rank-deficient B is no special case.
+    Solves B ≈ S·B_G for B_G in least squares (paper, section 3.2, "Separating Shape and
+    Expression"). S = W ⊗ I acts alike on x, y and z, so that three small problems in W take the
+    place of one in S. B_G is orthonormalised by SVD; directions whose singular value is below
+    `tolerance` times the largest are dropped, so that a rank-deficient B is no special case.
 
     Args:
       expression_basis: [b, V, 3] mm, the blendshape basis B.
@@ -21,7 +21,7 @@ def graph_expression_basis(
       tolerance: relative threshold on singular values.
 
     Returns:
-      Q, [3G, rank] float64, orthonormal columns; rows are ordered node-major (x, y, z of node 0, ...).
+      Q, [3G, rank] float64, orthonormal columns; rows are node-major (x, y, z of node 0, ...).
     """
     num_expressions, num_vertices, _ = expression_basis.shape
     normal_matrix = (skinning_matrix.T @ skinning_matrix).toarray()

@@ -68,9 +68,10 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless `MultiFrameBatch`es of the training split.
 
-    The order depends on `seed` alone, so that a run that starts at `start_step` sees the batches that
-    an uncut run would have seen from there; each of several workers gets its slice of every global
-    batch. Records before `start_step` are skipped undecoded, from the start of their epoch on.
+    The order depends on `seed` alone, so that a run that starts at `start_step` sees the batches
+    that an uncut run would have seen from there; each of several workers gets its slice of every
+    global batch. Records before `start_step` are skipped undecoded, from the start of their epoch
+    on.
 
     Raises:
       ValueError: the split holds fewer examples than a batch, or the batch can't be shared evenly.

@@ -8,9 +8,9 @@ import tensorflow as tf
 class FusedAdam(tf.Module):
     """Adam (Kingma and Ba, 2015) through TensorFlow's fused update.
 
-    Written op by op, Adam over the paper's 126 M weights takes a fifth of a training step; the fused
-    kernel touches each weight once. Moments and step count are kept for each variable, so that a
-    variable which joins in a later stage gets its own bias correction.
+    Written op by op, Adam over the paper's 126 M weights takes a fifth of a training step; the
+    fused kernel touches each weight once. Moments and step count are kept for each variable, so
+    that a variable which joins in a later stage gets its own bias correction.
 
     Args:
       variables: all variables that will ever be updated; gradients are all-reduced over replicas.

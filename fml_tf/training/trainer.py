@@ -91,7 +91,7 @@ class Trainer:
         )
 
     def _compile(self, identity_at_mean: bool):
-        """The distributed step as a graph: (batch, rates) → one vector of weighed terms and errors."""
+        """The distributed step as a graph: (batch, rates) → vector of weighed terms and errors."""
 
         def replica_step(batch, rates):
             terms, errors = self._train_step(batch, rates, identity_at_mean)
@@ -111,7 +111,7 @@ class Trainer:
         return step
 
     def restore(self) -> int:
-        """Restores the newest checkpoint of the folder, or `initial_checkpoint`; returns the step."""
+        """Restores the newest checkpoint of the folder, or `initial_checkpoint`: the step."""
         if self._manager.latest_checkpoint:
             self._manager.checkpoint.restore(
                 self._manager.latest_checkpoint

@@ -46,10 +46,10 @@ def validate(
     """Runs over a split and averages.
 
     Returns:
-      `landmark_error_px` (to the detected landmarks, in pixels of the crop), `photometric_error` (RGB
-      in [0, 255]), both with M = `num_frames`; where the data set has the truth, also
-      `geometric_error_mm` with `m1`, `m<num_frames>` and `mean_face`: per-vertex RMSE of the neutral
-      shape over the template's face region, after similarity alignment.
+      `landmark_error_px` (to the detected landmarks, in pixels of the crop), `photometric_error`
+      (RGB in [0, 255]), both with M = `num_frames`; where the data set has the truth, also
+      `geometric_error_mm` with `m1`, `m<num_frames>` and `mean_face`: per-vertex RMSE of the
+      neutral shape over the template's face region, after similarity alignment.
     """
 
     @tf.function(reduce_retracing=True)
@@ -78,7 +78,10 @@ def validate(
         geometric[multi_name].append(aligned_rmse(identity.numpy()[face, :, 0], truth[face]))
         geometric["m1"].append(
             np.mean(
-                [aligned_rmse(singles.numpy()[face, :, m], truth[face]) for m in range(num_frames)]
+                [
+                    aligned_rmse(single, truth[face])
+                    for single in singles.numpy()[face].transpose(2, 0, 1)
+                ]
             )
         )
         geometric["mean_face"].append(aligned_rmse(model.template.mean_shape[face], truth[face]))
