@@ -1,13 +1,18 @@
 """From a clip of one person to multi-frame images (paper, section 3.1)."""
 
 import collections
+import concurrent.futures
 import dataclasses
+import functools
+import multiprocessing
 import os
+from collections.abc import Callable, Iterable, Iterator
 
+import cv2
 import numpy as np
 
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
-from fml_tf.preprocessing.landmarks import LandmarkDetector
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
 from fml_tf.preprocessing.video import read_frames, video_info
 
@@ -100,6 +105,75 @@ def prepare_clip(
             + (f" ({reasons})" if reasons else ""),
         )
     return _choose(path, frames, settings)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedClip:
+    """What became of one clip of many.
+
+    Attributes:
+      path: the video file.
+      images: empty where the clip was skipped.
+      reason: a few words to count skipped clips by; None for a good clip.
+      message: one line about it; None for a good clip.
+    """
+
+    path: str | os.PathLike
+    images: list[MultiFrameImage]
+    reason: str | None = None
+    message: str | None = None
+
+
+def prepare_clips(
+    paths: Iterable[str | os.PathLike],
+    template_landmarks: np.ndarray,
+    settings: ClipSettings,
+    workers: int = 1,
+    make_detector: Callable[[], LandmarkDetector] = DlibLandmarkDetector,
+) -> Iterator[PreparedClip]:
+    """Prepares many clips, in order; a bad one is reported in its place, never raised.
+
+    Args:
+      paths: video files.
+      template_landmarks: [66, 3] mm, see `prepare_image`.
+      settings: how.
+      workers: processes. With more than one, the calling script needs the guard
+        `if __name__ == "__main__"`.
+      make_detector: makes each process's detector; with several workers a function of a module.
+    """
+    prepare = functools.partial(
+        _prepare_or_report, template_landmarks=template_landmarks, settings=settings
+    )
+    if workers == 1:
+        _set_detector(make_detector)
+        yield from map(prepare, paths)
+        return
+    with concurrent.futures.ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),  # a fork of a process that runs TensorFlow may hang
+        initializer=_set_detector,
+        initargs=(make_detector,),
+    ) as pool:
+        yield from pool.map(prepare, paths)
+
+
+_detector: LandmarkDetector | None = None  # of this process: slow to load, impossible to pickle
+
+
+def _set_detector(make_detector: Callable[[], LandmarkDetector]) -> None:
+    global _detector
+    _detector = make_detector()
+
+
+def _prepare_or_report(
+    path: str | os.PathLike, template_landmarks: np.ndarray, settings: ClipSettings
+) -> PreparedClip:
+    try:
+        return PreparedClip(path, prepare_clip(path, _detector, template_landmarks, settings))
+    except ClipError as error:
+        return PreparedClip(path, [], error.reason, str(error))
+    except (OSError, ValueError, cv2.error) as error:
+        return PreparedClip(path, [], "unreadable", str(error))
 
 
 def _step(path: str | os.PathLike, settings: ClipSettings) -> int:

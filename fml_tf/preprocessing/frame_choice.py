@@ -42,11 +42,10 @@ def choose_frames(rotations: np.ndarray, count: int) -> tuple[np.ndarray, float]
     angles = rotation_angles(rotations)
     if count == 1:
         return np.array([angles.sum(axis=1).argmin()]), np.inf
+    np.fill_diagonal(angles, -1.0)  # no frame is chosen twice
     chosen = list(np.unravel_index(angles.argmax(), angles.shape))
     while len(chosen) < count:
-        distance = angles[chosen].min(axis=0)
-        distance[chosen] = -1.0
-        chosen.append(distance.argmax())
+        chosen.append(angles[chosen].min(axis=0).argmax())
     chosen = np.sort(chosen)
     among = angles[np.ix_(chosen, chosen)]
     return chosen, float(among[np.triu_indices(count, 1)].min())

@@ -88,7 +88,10 @@ class DlibLandmarkDetector:
         """
         self._face_detector = face_detector or HogFaceDetector()
         self._confidence_scale = confidence_scale
-        self._predictor = dlib.shape_predictor(str(model_path or _packaged_model()))
+        model_path = model_path or _packaged_model()
+        if not model_path.is_file():
+            raise FileNotFoundError(f"{model_path}: no such landmark model")
+        self._predictor = dlib.shape_predictor(str(model_path))
 
     def detect(self, image: np.ndarray) -> list[DetectedFace]:
         """See `LandmarkDetector.detect`."""

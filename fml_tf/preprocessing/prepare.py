@@ -38,7 +38,7 @@ class SmallFaceError(FaceError):
 
 
 class UncertainFaceError(FaceError):
-    """The landmarks of the largest face are not to be trusted (or it is no face)."""
+    """The landmarks of no face are to be trusted (covered, blurred, or no face after all)."""
 
     reason = "uncertain landmarks"
 
@@ -87,7 +87,7 @@ def prepare_image(
     template_landmarks: np.ndarray,
     settings: CropSettings = CropSettings(),
 ) -> PreparedFrame:
-    """Finds, crops and poses the largest face of an image (paper, section 3.1).
+    """Finds, crops and poses the largest certain face of an image (paper, section 3.1).
 
     Args:
       image: [H, W, 3] uint8 RGB.
@@ -101,18 +101,19 @@ def prepare_image(
     faces = detector.detect(image)
     if not faces:
         raise NoFaceError("no face was found")
-    face = faces[0]
+    # What is no face now and then looks like a large one, but its landmarks agree on nothing.
+    confidences = [float(face.confidence.mean()) for face in faces]
+    if max(confidences) < settings.min_confidence:
+        raise UncertainFaceError(
+            f"the landmarks are uncertain: mean confidence {max(confidences):.2f},"
+            f" less than {settings.min_confidence}"
+        )
+    face = next(f for f, c in zip(faces, confidences) if c >= settings.min_confidence)
     transform = crop_box(face.landmarks, settings.margin, settings.size)
     if transform.source_width < settings.min_width:
         raise SmallFaceError(
             f"the face is too small: its crop has {transform.source_width} px,"
             f" fewer than {settings.min_width}"
-        )
-    confidence = float(face.confidence.mean())
-    if confidence < settings.min_confidence:
-        raise UncertainFaceError(
-            f"the landmarks are uncertain: mean confidence {confidence:.2f},"
-            f" less than {settings.min_confidence}"
         )
     landmarks = transform.apply(face.landmarks).astype(np.float32)
     return PreparedFrame(

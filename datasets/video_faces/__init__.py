@@ -1,0 +1,5 @@
+"""Multi-frame images from a folder of videos."""
+
+from datasets.video_faces.video_faces_dataset_builder import Builder, NoUsableClipError, build
+
+__all__ = ["Builder", "NoUsableClipError", "build"]

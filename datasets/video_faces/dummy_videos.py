@@ -1,0 +1,28 @@
+"""Videos that tests make of scikit-image's public-domain portrait."""
+
+import pathlib
+
+import cv2
+import numpy as np
+import skimage.data
+
+
+def portrait_frames(count: int, turn: float = 24.0, zoom: float = 1.9) -> list[np.ndarray]:
+    """The portrait, tilted from -turn/2 to turn/2 degrees: `count` frames [480, 480, 3] RGB."""
+    face = (222, 130)
+    frames = []
+    for angle in np.linspace(-turn / 2, turn / 2, count):
+        matrix = cv2.getRotationMatrix2D(face, angle, zoom)
+        matrix[:, 2] += np.array([240, 250]) - face
+        frames.append(cv2.warpAffine(skimage.data.astronaut(), matrix, (480, 480)))
+    return frames
+
+
+def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
+    """Writes RGB frames as MPEG-4."""
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (width, height))
+    for frame in frames:
+        writer.write(frame[..., ::-1])
+    writer.release()
+    assert path.stat().st_size > 1000

@@ -1,0 +1,230 @@
+"""Multi-frame images (paper, section 3.1) from any folder of videos, one person a clip."""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import os
+import pathlib
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+
+from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
+from fml_tf.preprocessing.prepare import CropSettings
+from fml_tf.preprocessing.video import SUFFIXES
+from fml_tf.structures import NUM_LANDMARKS
+from fml_tf.template.loading import load_template
+
+_JPEG_QUALITY = 95
+_DEFAULT_CLIP = ClipSettings()
+
+
+class NoUsableClipError(ValueError):
+    """A folder of videos none of which gives a multi-frame image."""
+
+
+@dataclasses.dataclass(eq=False)
+class VideoFacesConfig(tfds.core.BuilderConfig):
+    """What is made of the videos.
+
+    Attributes:
+      clip: how clips become multi-frame images. A dict of its fields will do (so that
+        `tfds build --config='{"name": ..., "clip": {"images_per_clip": 10}}'` works).
+      test_fraction: share of the people that make up the split `test`, at least one person where
+        there are several, 0 for no such split. 21 k of 404 k images in the paper.
+      workers: processes that prepare clips; does not change the result.
+    """
+
+    clip: ClipSettings = dataclasses.field(default_factory=ClipSettings)
+    test_fraction: float = 0.05
+    workers: int = 1
+
+    def __post_init__(self):
+        if isinstance(self.clip, dict):
+            crop = CropSettings(**self.clip.get("crop", {}))
+            self.clip = ClipSettings(**{**self.clip, "crop": crop})
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Reads videos from the manual folder; see `build` for the short way."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 - TFDS's own protocol
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
+        " folders: then the first folder is the person, else the clip's name is."
+    )
+    BUILDER_CONFIGS = [VideoFacesConfig(name="m4", description="One image of 4 frames a clip.")]  # noqa: RUF012
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        num_frames = self.builder_config.clip.num_frames
+        size = self.builder_config.clip.crop.size
+        image = tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg")
+        features = {
+            "frames": tfds.features.Sequence(image, length=num_frames),
+            "landmarks": _tensor(num_frames, NUM_LANDMARKS, 2),
+            "landmark_confidence": _tensor(num_frames, NUM_LANDMARKS),
+            "rotation": _tensor(num_frames, 3),
+            "crop_transforms": _tensor(num_frames, 2, 3),
+            "frame_numbers": tfds.features.Tensor(shape=(num_frames,), dtype=np.int32),
+            "person_id": tfds.features.Text(),
+            "clip": tfds.features.Text(),
+        }
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+    def download_and_prepare(self, **kwargs) -> None:
+        """See TFDS. Prepared images wait in a temporary folder until the splits are known."""
+        self.data_path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.data_path.parent, prefix="clips.") as folder:
+            self._waiting = pathlib.Path(folder)
+            super().download_and_prepare(**kwargs)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        video_dir = pathlib.Path(dl_manager.manual_dir)
+        clips_of_person = collections.defaultdict(list)
+        skipped = {}
+        for number, clip in enumerate(self._prepare(video_dir)):
+            name = pathlib.Path(clip.path).relative_to(video_dir)
+            if clip.reason is None:
+                waiting = self._waiting / str(number)
+                waiting.write_bytes(pickle.dumps((name.as_posix(), clip.images)))
+                clips_of_person[_person(name)].append(waiting)
+            else:
+                skipped[name.as_posix()] = clip
+        self._report(video_dir, skipped, bool(clips_of_person))
+        return {
+            split: self._generate_examples({person: clips_of_person[person] for person in people})
+            for split, people in _split(clips_of_person, self.builder_config.test_fraction).items()
+        }
+
+    def _generate_examples(self, clips_of_person: dict[str, list[pathlib.Path]]):
+        for person, clips in clips_of_person.items():
+            for waiting in clips:
+                name, images = pickle.loads(waiting.read_bytes())
+                for index, image in enumerate(images):
+                    labels = {"person_id": person, "clip": name}
+                    yield f"{name}/{index}", _example(image) | labels
+
+    def _prepare(self, video_dir: pathlib.Path) -> Iterator[PreparedClip]:
+        config = self.builder_config
+        videos = find_videos(video_dir)
+        template = load_template("makehuman", "4k", "average")
+        template_landmarks = template.mean_shape[template.landmark_vertices]
+        prepared = prepare_clips(videos, template_landmarks, config.clip, config.workers)
+        return tqdm.tqdm(prepared, total=len(videos), desc="Preparing clips", unit=" clips")
+
+    def _report(
+        self, video_dir: pathlib.Path, skipped: dict[str, PreparedClip], any_good: bool
+    ) -> None:
+        reasons = collections.Counter(clip.reason for clip in skipped.values())
+        listing = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        if not any_good:
+            raise NoUsableClipError(
+                f"{video_dir}: no video gives a multi-frame image ({listing});"
+                f" the first: {next(iter(skipped.values())).message}"
+            )
+        if skipped:
+            logging.warning("%s: %d clips skipped (%s)", video_dir, len(skipped), listing)
+        report = {
+            "reasons": dict(reasons.most_common()),
+            "clips": {name: clip.message for name, clip in skipped.items()},
+        }
+        (self.data_path / "skipped.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def build(
+    video_dir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    clip: ClipSettings = _DEFAULT_CLIP,
+    test_fraction: float = 0.05,
+    workers: int = 1,
+) -> tfds.core.DatasetBuilder:
+    """Prepares a folder of videos, unless the same videos were with the same settings.
+
+    The set lies under `data_dir`/video_faces in a folder named after the video folder and a digest
+    of the settings and of the videos' names and sizes, so that a set is never taken for another.
+    Beside its data, `skipped.json` tells which clips gave nothing and why.
+
+    Args:
+      video_dir: folder of videos, one person a clip; see `find_videos`.
+      data_dir: where prepared data sets are kept.
+      clip: how clips become multi-frame images.
+      test_fraction, workers: see `VideoFacesConfig`.
+
+    Returns:
+      The prepared data set's builder.
+
+    Raises:
+      FileNotFoundError: no such folder, or no video in it.
+      NoUsableClipError: none of the videos gives a multi-frame image.
+    """
+    video_dir = pathlib.Path(video_dir)
+    videos = [
+        (p.relative_to(video_dir).as_posix(), p.stat().st_size) for p in find_videos(video_dir)
+    ]
+    made_of = json.dumps([dataclasses.asdict(clip), test_fraction, videos])
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    config = VideoFacesConfig(
+        name=f"{video_dir.resolve().name}-{digest}",
+        description=f"{len(videos)} videos.",
+        clip=clip,
+        test_fraction=test_fraction,
+        workers=workers,
+    )
+    builder = Builder(data_dir=os.fspath(data_dir), config=config)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=os.fspath(video_dir))
+    )
+    return builder
+
+
+def find_videos(video_dir: str | os.PathLike) -> list[pathlib.Path]:
+    """All videos below a folder, by their suffixes, sorted.
+
+    Raises:
+      FileNotFoundError: no such folder, or no video in it.
+    """
+    video_dir = pathlib.Path(video_dir)
+    if not video_dir.is_dir():
+        raise FileNotFoundError(f"{video_dir}: no such folder of videos")
+    videos = sorted(p for p in video_dir.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not videos:
+        raise FileNotFoundError(f"{video_dir}: holds no video ({', '.join(sorted(SUFFIXES))})")
+    return videos
+
+
+def _person(clip: pathlib.Path) -> str:
+    # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip a person.
+    return clip.parts[0] if len(clip.parts) > 1 else clip.stem
+
+
+def _split(people: Iterable[str], test_fraction: float) -> dict[str, list[str]]:
+    # The order is random but hangs on the names alone.
+    order = sorted(people, key=lambda person: hashlib.sha256(person.encode()).digest())
+    if len(order) == 1 or test_fraction == 0:
+        return {"train": order}
+    num_test = min(max(1, round(test_fraction * len(order))), len(order) - 1)
+    return {"train": order[num_test:], "test": order[:num_test]}
+
+
+def _example(image: MultiFrameImage) -> dict:
+    example = dict(vars(image))
+    example["frames"] = [
+        io.BytesIO(
+            cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+        )
+        for frame in image.frames
+    ]
+    return example
+
+
+def _tensor(*shape: int) -> tfds.features.Tensor:
+    return tfds.features.Tensor(shape=shape, dtype=np.float32)

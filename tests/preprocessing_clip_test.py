@@ -1,0 +1,185 @@
+import json
+import pathlib
+import subprocess
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from datasets import video_faces
+from datasets.video_faces.dummy_videos import portrait_frames, write_video
+from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.video import VideoError, read_frames, video_info
+from fml_tf.template.loading import load_template
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return DlibLandmarkDetector()
+
+
+@pytest.fixture(scope="module")
+def template_landmarks():
+    template = load_template("makehuman", "4k", "average")
+    return template.mean_shape[template.landmark_vertices]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """One good clip and one of each fault."""
+    folder = tmp_path_factory.mktemp("videos")
+    frames = portrait_frames(10)
+    write_video(folder / "good.mp4", frames)
+    write_video(folder / "short.mp4", frames[:2])
+    write_video(folder / "still.mp4", frames[4:5] * 6)
+    write_video(folder / "nobody.mp4", [np.roll(f[::-1], i, axis=1) for i, f in enumerate(frames)])
+    write_video(folder / "far.mp4", portrait_frames(6, zoom=1.0))
+    (folder / "empty.mp4").touch()
+    # The header of an MP4 stands at its end, so a cut file has lost it.
+    whole = (folder / "good.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_frames_are_read_in_order_with_their_numbers(videos):
+    assert video_info(videos / "good.mp4").num_frames == 10
+    assert video_info(videos / "good.mp4").frames_per_second == pytest.approx(25)
+    numbers, frames = zip(*read_frames(videos / "good.mp4", step=3), strict=True)
+    assert numbers == (0, 3, 6, 9)
+    original = portrait_frames(10)
+    for number, frame in zip(numbers, frames, strict=True):
+        # RGB, not BGR: the suit is orange. Compression costs a few grey levels.
+        assert np.abs(frame.astype(int) - original[number]).mean() < 6
+
+
+def test_rotation_in_the_metadata_is_applied(videos, tmp_path):
+    turned = tmp_path / "turned.mp4"
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    command = [ffmpeg, "-v", "error", "-display_rotation", "90", "-i", videos / "good.mp4"]
+    subprocess.run([*command, "-c", "copy", turned], check=True)
+    _, upright = next(read_frames(videos / "good.mp4"))
+    _, frame = next(read_frames(turned))
+    np.testing.assert_array_equal(frame, cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE))
+
+
+@pytest.mark.parametrize("name", ["empty.mp4", "cut.mp4"])
+def test_unreadable_videos_are_named(videos, name):
+    with pytest.raises(VideoError, match=name):
+        next(read_frames(videos / name))
+
+
+def test_missing_videos_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
+        video_info(tmp_path / "none.mp4")
+
+
+def test_a_stream_that_ends_early_gives_what_is_there(videos, tmp_path):
+    cut = tmp_path / "cut.avi"
+    write_video(cut, portrait_frames(10))  # an AVI's header stands at its start
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) * 6 // 10])
+    numbers = [number for number, _ in read_frames(cut)]
+    assert numbers == list(range(len(numbers))) and 3 <= len(numbers) < 10
+
+
+def test_a_clip_becomes_images_of_different_poses(videos, detector, template_landmarks):
+    settings = ClipSettings(num_frames=3, images_per_clip=2)
+    first, second = prepare_clip(videos / "good.mp4", detector, template_landmarks, settings)
+    assert first.frames.shape == (3, 240, 240, 3)
+    assert not set(first.frame_numbers) & set(second.frame_numbers)
+    frames = dict(read_frames(videos / "good.mp4"))
+    for image in (first, second):
+        # The portrait tilts counter-clockwise: about +z in camera space, 24 degrees in all.
+        tilt = np.degrees(image.rotation[:, 2])
+        assert tilt[-1] - tilt[0] > 12 and (np.diff(tilt) > 3).all()
+        for number, crop, matrix, points in zip(
+            image.frame_numbers, image.frames, image.crop_transforms, image.landmarks, strict=True
+        ):
+            warped = cv2.warpAffine(
+                frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)
+            )
+            assert np.abs(warped[20:-20, 20:-20].astype(int) - crop[20:-20, 20:-20]).mean() < 3
+            assert points.min() > 0 and points.max() < 240
+
+
+def _centre(matrix):
+    # OpenCV counts from pixel centres: the map between them, of a map between outer corners.
+    return np.concatenate([np.zeros((2, 2)), 0.5 * matrix[:, :2].sum(axis=1, keepdims=True)], 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("short.mp4", "too short"),
+        ("still.mp4", "head hardly turns"),
+        ("nobody.mp4", "no face"),
+        ("far.mp4", "face too small"),
+    ],
+)
+def test_why_a_clip_gives_nothing(videos, detector, template_landmarks, name, reason):
+    with pytest.raises(ClipError, match=name) as error:
+        prepare_clip(videos / name, detector, template_landmarks, ClipSettings())
+    assert error.value.reason == reason and "\n" not in str(error.value)
+
+
+def test_workers_give_what_one_process_gives(videos, template_landmarks):
+    paths = [videos / "good.mp4", videos / "empty.mp4"]
+    settings = ClipSettings(candidates_per_image=5)
+    one, two = (list(prepare_clips(paths, template_landmarks, settings, workers=n)) for n in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        assert (a.path, a.reason, a.message) == (b.path, b.reason, b.message)
+    assert one[1].reason == "unreadable"
+    np.testing.assert_array_equal(one[0].images[0].landmarks, two[0].images[0].landmarks)
+    np.testing.assert_array_equal(one[0].images[0].frames, two[0].images[0].frames)
+
+
+def test_a_folder_becomes_a_data_set_that_names_what_was_skipped(videos, tmp_path):
+    builder = video_faces.build(videos, tmp_path, clip=ClipSettings(images_per_clip=2))
+    assert set(builder.info.splits) == {"train"}  # one person is no test split
+    examples = list(builder.as_dataset("train").as_numpy_iterator())
+    assert len(examples) == 2
+    for example in examples:
+        assert example["person_id"] == b"good" and example["clip"] == b"good.mp4"
+        assert example["frames"].shape == (4, 240, 240, 3) and example["frames"].std() > 20
+        assert example["landmarks"].shape == (4, 66, 2)
+        assert example["landmark_confidence"].shape == (4, 66)
+    report = json.loads((builder.data_path / "skipped.json").read_text())
+    assert report["reasons"] == {
+        "unreadable": 2,
+        "face too small": 1,
+        "no face": 1,
+        "too short": 1,
+        "head hardly turns": 1,
+    }
+    assert "empty.mp4" in report["clips"]["empty.mp4"]
+    assert not list(builder.data_path.parent.glob("clips.*"))
+
+
+def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "good.mp4").symlink_to(videos / "good.mp4")
+    settings = ClipSettings(candidates_per_image=4)
+    built = video_faces.build(folder, tmp_path, clip=settings)
+    report = pathlib.Path(built.data_path, "skipped.json")
+    stamp = report.stat().st_mtime_ns
+    again = video_faces.build(folder, tmp_path, clip=settings)
+    assert again.data_path == built.data_path
+    assert report.stat().st_mtime_ns == stamp
+    other = video_faces.build(folder, tmp_path, clip=ClipSettings(num_frames=2))
+    assert other.data_path != built.data_path
+
+
+def test_a_folder_with_nothing_usable_is_one_clear_error(videos, tmp_path):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "empty.mp4").touch()
+    with pytest.raises(video_faces.NoUsableClipError, match=r"bad: no video .*unreadable: 1") as e:
+        video_faces.build(folder, tmp_path / "data")
+    assert "\n" not in str(e.value)
+    with pytest.raises(FileNotFoundError, match="holds no video"):
+        video_faces.build(tmp_path / "data", tmp_path / "data")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        video_faces.build(tmp_path / "nowhere", tmp_path / "data")
