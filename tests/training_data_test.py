@@ -1,0 +1,95 @@
+"""Batches: order by seed and step, resume, workers' shares, masks."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fml_tf.training.data import evaluation_examples, training_batches
+
+NUM_EXAMPLES, FRAMES = 10, 3
+
+
+class FakeBuilder:
+    """Ten examples of three 8×8 frames; landmarks say which example they are of."""
+
+    def __init__(self):
+        split = types.SimpleNamespace(num_examples=NUM_EXAMPLES)
+        self.info = types.SimpleNamespace(splits={"train": split}, full_name="fake/1.0.0")
+
+    def as_dataset(self, split, decoders, read_config):
+        del split, read_config
+        assert set(decoders) == {"frames"}
+        frame = tf.io.encode_jpeg(tf.fill((8, 8, 3), tf.constant(128, tf.uint8)))
+        return tf.data.Dataset.range(NUM_EXAMPLES).map(
+            lambda i: {
+                "frames": tf.repeat(frame[None], FRAMES, axis=0),
+                "landmarks": tf.fill((FRAMES, 66, 2), tf.cast(i, tf.float32)),
+                "landmark_confidence": tf.ones((FRAMES, 66)),
+            }
+        )
+
+
+def _take(count, **kwargs):
+    arguments = {"num_frames": FRAMES, "global_batch_size": 4, "seed": 7, **kwargs}
+    batches = training_batches(FakeBuilder(), **arguments)
+    return [batch for batch in batches.take(count)]
+
+
+def _ids(batches):
+    return [batch.landmarks[:, 0, 0, 0].numpy().astype(int).tolist() for batch in batches]
+
+
+def test_an_epoch_holds_every_example_once_and_the_next_is_in_another_order():
+    ids = np.concatenate(_ids(_take(5)))
+    first, second = ids[:10].tolist(), ids[10:].tolist()
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+
+
+def test_same_seed_same_order_other_seed_other_order():
+    assert _ids(_take(4)) == _ids(_take(4)) != _ids(_take(4, seed=8))
+
+
+@pytest.mark.parametrize("start", [1, 3, 7])
+def test_a_resumed_run_sees_what_an_uncut_one_would_have(start):
+    uncut = _take(start + 3, random_num_frames=True)[start:]
+    resumed = _take(3, start_step=start, random_num_frames=True)
+    assert _ids(resumed) == _ids(uncut)
+    for ours, theirs in zip(resumed, uncut):
+        np.testing.assert_array_equal(ours.frame_mask, theirs.frame_mask)
+
+
+def test_workers_and_replicas_share_each_global_batch():
+    whole = _ids(_take(4))
+    workers = [_ids(_take(4, worker=worker, num_workers=2)) for worker in range(2)]
+    assert [a + b for a, b in zip(*workers)] == whole
+    replicas = _ids(_take(8, replicas_per_worker=2))
+    assert [a + b for a, b in zip(replicas[::2], replicas[1::2])] == whole
+
+
+def test_frames_are_padded_and_masked_up_to_the_number_asked_for():
+    (batch,) = _take(1, num_frames=5)
+    assert batch.frames.shape == (4, 5, 8, 8, 3)
+    assert batch.frame_mask.numpy().tolist() == [[True] * 3 + [False] * 2] * 4
+    assert not np.any(batch.frames[:, 3:]) and not np.any(batch.landmark_confidence[:, 3:])
+    np.testing.assert_allclose(batch.frames[:, :3], 128 / 255, atol=2 / 255)
+
+
+def test_random_numbers_of_frames_cover_one_to_all():
+    masks = np.concatenate([b.frame_mask for b in _take(20, random_num_frames=True)])
+    assert set(masks.sum(axis=1)) == {1, 2, 3}
+    assert np.all(masks[:, 0])
+
+
+def test_bad_sizes_are_refused():
+    with pytest.raises(ValueError, match="fewer than --batch_size"):
+        _take(1, global_batch_size=11)
+    with pytest.raises(ValueError, match="no multiple"):
+        _take(1, num_workers=3)
+
+
+def test_evaluation_passes_over_every_example_once_with_its_truth():
+    pairs = list(evaluation_examples(FakeBuilder(), "train", 2))
+    assert [int(example["landmarks"][0, 0, 0]) for _, example in pairs] == list(range(10))
+    assert pairs[0][0].frames.shape == (1, 2, 8, 8, 3)
