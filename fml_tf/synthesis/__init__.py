@@ -1,0 +1,1 @@
+"""Pictures of synthetic people with known truth: identity, skin, light, camera, detector."""

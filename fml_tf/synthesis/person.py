@@ -1,0 +1,140 @@
+"""Random people: who they are (shape), how they look (albedo), what they wear."""
+
+import dataclasses
+
+import numpy as np
+
+from fml_tf.synthesis.head import HeadModel
+from fml_tf.synthesis.skin import SkinPainter, sample_skin_style
+
+# Standard deviation of a pair of opposite identity targets, as a share of the far end, by group;
+# and how many of a group's pairs are used on average.
+_TARGET_SPREAD = {
+    "head": (0.22, 0.5),
+    "forehead": (0.22, 0.6),
+    "eyebrows": (0.35, 0.7),
+    "eyes": (0.4, 0.5),
+    "ears": (0.35, 0.4),
+    "nose": (0.4, 0.55),
+    "mouth": (0.35, 0.5),
+    "cheek": (0.4, 0.7),
+    "chin": (0.35, 0.6),
+    "neck": (0.35, 0.6),
+    "asym": (0.2, 0.25),
+    "weight": (0.6, 1.0),
+}
+_MAX_TARGET = 0.9
+# Melanin of the darkest and lightest half of each population's range: mean and deviation.
+_MELANIN = {"caucasian": (0.2, 0.12), "asian": (0.38, 0.14), "african": (0.74, 0.14)}
+_SCLERA = np.array([0.86, 0.83, 0.81])
+_IRISES = np.array(
+    [
+        [0.22, 0.13, 0.08],
+        [0.14, 0.085, 0.06],
+        [0.36, 0.24, 0.12],
+        [0.35, 0.38, 0.22],
+        [0.30, 0.42, 0.52],
+        [0.45, 0.52, 0.56],
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Person:
+    """One synthetic person.
+
+    Attributes:
+      neutral: [V'', 3] float32 mm, of `HeadModel.neutral`.
+      hair_volume: [V, 3] float32 mm.
+      texture: [H, W, 3] float32 sRGB albedo on the canvas.
+      colours: by name, [3] sRGB: iris, sclera, mouth, teeth, cloth, frame.
+      gloss: strength of the skin's highlights.
+      gloss_exponent: their sharpness.
+      wears_glasses: whether glasses are drawn.
+    """
+
+    neutral: np.ndarray
+    hair_volume: np.ndarray
+    texture: np.ndarray
+    colours: dict[str, np.ndarray]
+    gloss: float
+    gloss_exponent: float
+    wears_glasses: bool
+
+
+class PersonSampler:
+    """Draws people over a `HeadModel`."""
+
+    def __init__(self, head: HeadModel):
+        self._head = head
+        self._painter = SkinPainter(head.canvas)
+
+    def sample(self, rng: np.random.Generator) -> Person:
+        """Draws a person."""
+        head = self._head
+        ethnicity = dict(zip(("caucasian", "asian", "african"), rng.dirichlet((0.45, 0.45, 0.45))))
+        masculinity = rng.beta(0.6, 0.6)
+        age = rng.beta(0.8, 1.4)
+        mean_weights = np.array(
+            [_mean_weight(name, ethnicity, masculinity, age) for name in head.mean_names]
+        )
+        neutral = head.neutral(mean_weights / mean_weights.sum(), self._target_weights(rng))
+
+        # Any skin on any shape now and then: the two are related in people, but not bound.
+        melanin = sum(share * rng.normal(*_MELANIN[name]) for name, share in ethnicity.items())
+        if rng.random() < 0.15:
+            melanin = rng.uniform()
+        melanin = float(np.clip(melanin, 0, 1))
+        style = sample_skin_style(rng, melanin, masculinity, age)
+        texture = self._painter.paint(style, rng)
+        thickness = rng.uniform(2, 16) * (1 - 0.9 * style.baldness)
+        template = head.template
+        scalp = head.canvas.blur(self._painter.scalp(style, rng), 6)[..., None]
+        coverage = head.canvas.sample(scalp, head.canvas.vertex_points)
+        outwards = neutral[: template.num_vertices] - (0, 10, -20)
+        outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
+        volume = (thickness * np.clip(1.6 * coverage - 0.6, 0, 1) * outwards).astype(np.float32)
+
+        iris_odds = np.array([3, 3 * melanin + 1, 2, 1, 1.5, 1]) * np.exp(
+            -melanin * np.array([0, 0, 2, 6, 8, 8])
+        )
+        iris = _IRISES[rng.choice(len(_IRISES), p=iris_odds / iris_odds.sum())]
+        colours = {
+            "iris": iris * rng.uniform(0.75, 1.2),
+            "sclera": _SCLERA * rng.uniform(0.85, 1.05),
+            "mouth": np.array([0.36, 0.13, 0.12]) * rng.uniform(0.6, 1.1),
+            "teeth": np.array([0.84, 0.80, 0.71]) * rng.uniform(0.8, 1.1),
+            "cloth": rng.uniform(0.04, 0.85, 3) * rng.uniform(0.4, 1),
+            "frame": rng.uniform(0.02, 0.5, 3) * rng.uniform(0.1, 1),
+        }
+        return Person(
+            neutral=neutral,
+            hair_volume=volume,
+            texture=texture,
+            colours=colours,
+            gloss=float(rng.beta(1.5, 3) * 0.5),
+            gloss_exponent=float(np.exp(rng.uniform(np.log(6), np.log(40)))),
+            wears_glasses=bool(rng.random() < 0.1),
+        )
+
+    def _target_weights(self, rng: np.random.Generator) -> np.ndarray:
+        head = self._head
+        weights = np.zeros(len(head.target_names))
+        for index, (group, twin) in enumerate(zip(head.target_groups, head.target_opposites)):
+            if 0 <= twin < index:
+                continue
+            spread, share = _TARGET_SPREAD[group]
+            value = spread * rng.standard_normal() if rng.random() < share else 0.0
+            value = float(np.clip(value, -_MAX_TARGET, _MAX_TARGET))
+            if value >= 0:
+                weights[index] = value
+            elif twin >= 0:
+                weights[twin] = -value
+        return weights
+
+
+def _mean_weight(name: str, ethnicity: dict, masculinity: float, age: float) -> float:
+    population, gender, years = name.split("-")
+    weight = ethnicity[population]
+    weight *= masculinity if gender == "male" else 1 - masculinity
+    return weight * (age if years == "old" else 1 - age)
