@@ -67,11 +67,9 @@ def build_deformation_graph(
     """Spreads nodes over the template's open-mouth shape and skins its vertices to them.
 
     Nodes: the corners of eyes and mouth, then farthest points along the surface. Weights:
-    (1 − d/d_max)², normalised, where d_max is the distance to the first node that is left out
-    (embedded deformation, Sumner et al. 2007), so that they change continuously from vertex to
-    vertex. The distance d is the way along the surface times the cube of its detour, way / straight
-    line: across the gap between two lips or lids the way is long and the line short, which keeps
-    the sides apart up to their corner, where they really meet.
+    (1 − d/d_max)², normalised, where d is the distance along the surface and d_max that of the
+    first node left out (embedded deformation, Sumner et al. 2007), so that they change continuously
+    from vertex to vertex.
 
     Args:
       template: the face; `mean_shape + mouth_opening` is where distances are measured.
@@ -103,16 +101,9 @@ def build_deformation_graph(
     whole_surface = _surface_graph(shape, template.triangles, density)
     surface = whole_surface[open_vertices][:, open_vertices]
     nodes, radius = _farthest_points(surface, np.searchsorted(open_vertices, corners), num_nodes)
-    indices, distances, next_distance = _nearest_nodes(
-        surface,
-        shape[open_vertices],
-        density[open_vertices],
-        nodes,
-        nodes_per_vertex,
-        limit=3 * radius,
-    )
+    indices, distances = _nearest_nodes(surface, nodes, nodes_per_vertex, limit=3 * radius)
     nodes = open_vertices[nodes]
-    weights = (1 - distances / next_distance[:, None]) ** 2
+    weights = (1 - distances[:, :-1] / distances[:, -1:]) ** 2
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
     _, _, rim = dijkstra(
@@ -248,33 +239,32 @@ def _farthest_points(
     return np.array(nodes), radius
 
 
-def _nearest_nodes(surface, shape, density, nodes, count, limit):
-    """Returns each vertex's nearest nodes [V, count], their distances and the next one's [V]."""
+def _nearest_nodes(surface, nodes, count, limit):
+    """Returns each vertex's nearest nodes [V, count] and their distances [V, count + 1].
+
+    The last distance is that of the first node left out; it also stands where there are fewer than
+    `count` nodes within the limit.
+    """
     vertex, node, distance = [], [], []
     for chunk in np.array_split(np.arange(len(nodes)), max(1, len(nodes) // 32)):
         ways = dijkstra(surface, indices=nodes[chunk], limit=limit)
         row, column = np.nonzero(np.isfinite(ways))
-        way = ways[row, column]
-        line = np.linalg.norm(shape[column] - shape[nodes[chunk[row]]], axis=1)
-        line *= np.sqrt(density[column] * density[nodes[chunk[row]]])
-        detour = np.maximum(way, line) / np.maximum(line, np.finfo(float).tiny)
         vertex.append(column)
         node.append(chunk[row])
-        distance.append(way * detour**3)
+        distance.append(ways[row, column])
     vertex, node, distance = map(np.concatenate, (vertex, node, distance))
 
     order = np.lexsort([distance, vertex])
     vertex, node, distance = vertex[order], node[order], distance[order]
-    first = np.searchsorted(vertex, np.arange(len(shape)))
+    first = np.searchsorted(vertex, np.arange(surface.shape[0]))
     rank = np.arange(len(vertex)) - first[vertex]
     near = rank <= count
-    distances = np.full((len(shape), count + 1), np.inf)
     indices = np.repeat(node[first][:, None], count + 1, axis=1)
-    distances[vertex[near], rank[near]] = distance[near]
+    distances = np.full(indices.shape, np.inf)
     indices[vertex[near], rank[near]] = node[near]
+    distances[vertex[near], rank[near]] = distance[near]
 
-    # A small separate part of the mesh may have fewer nodes; then all of them share the vertex.
     farthest = np.where(np.isfinite(distances), distances, 0).max(axis=1)
-    next_distance = np.where(np.isfinite(distances[:, -1]), distances[:, -1], 2 * farthest + 1e-6)
-    distances = np.minimum(distances[:, :-1], next_distance[:, None])
-    return indices[:, :-1].astype(np.int32), distances, next_distance
+    few = ~np.isfinite(distances[:, -1])
+    distances[few, -1] = np.maximum(limit, 1.01 * farthest[few])
+    return indices[:, :-1].astype(np.int32), np.minimum(distances, distances[:, -1:])
