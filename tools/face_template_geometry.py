@@ -66,9 +66,12 @@ class HeadGeometry:
         _, label = csgraph.connected_components(graph)
         return (label == label[seed]) | on_border
 
-    def distance_to_polyline(self, path) -> np.ndarray:
-        """[V] mm, straight-line distance of every vertex from the polyline through `path`."""
-        points = self.vertices[list(path)]
+    def distance_to_polyline(self, points: np.ndarray) -> np.ndarray:
+        """[V] mm, straight-line distance of the vertices from a polyline [P, 3] or its mirror's."""
+        distance = self._distance(points)
+        return np.minimum(distance, distance[self.mirror])
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
         start, along = points[:-1, None], (points[1:] - points[:-1])[:, None]
         offset = self.vertices[None] - start
         t = np.clip((offset * along).sum(2) / (along**2).sum(2), 0, 1)
@@ -104,7 +107,8 @@ class HeadGeometry:
             indices = np.flatnonzero(where)
             return int(indices[cost[indices].argmin()])
 
-        landmark = best(allowed, np.hypot(along - reach, off_plane))
+        seen = allowed & (self.vertex_normals()[:, 2] > marks.CONTOUR_FACING)
+        landmark = best(seen, np.hypot(along - reach, off_plane))
         depth = self.vertices[landmark, 2] - self.vertices[:, 2]
         start = best(allowed, np.hypot(along - reach + marks.CONTOUR_INSIDE_MM, off_plane))
         behind = allowed & (along > reach / 2) & (depth < marks.CONTOUR_BEHIND_MM)

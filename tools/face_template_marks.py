@@ -35,6 +35,8 @@ CONTOUR = (
 # A contour point slides in the plane through it, the z direction and a point of the midline: its
 # own height where it lies above this one (mm), so that it slides horizontally, else this one.
 CONTOUR_PIVOT_Y = -56.0
+# The landmark itself is seen from the front: the least z of its normal.
+CONTOUR_FACING = 0.15
 # A chain begins this far inside the landmark, seen from the front, and ends this far behind it, or
 # in front of the ears.
 CONTOUR_INSIDE_MM = 22.0
@@ -56,5 +58,7 @@ LID_RIM = (
     0, 1, 54, 57, 60, 102, 63, 66, 69, 72, 53, 50, 47, 44, 41, 36, 33, 30, 1371, 27, 24, 21, 18,
     15, 12, 9, 6, 0,
 )  # fmt: skip
-BROW_HALF_WIDTH_MM = 4.0
+# Detectors mark a brow's upper edge: its middle runs this far below the landmarks.
+BROW_DROP_MM = 2.0
+BROW_HALF_WIDTH_MM = 3.5
 LID_WIDTH_MM = 3.5

@@ -6,8 +6,10 @@ import numpy as np
 
 from fml_tf.template.face_template import FaceTemplate
 
-# How `pca_basis` mixes: the share of blendshapes that are active in one expression.
+# How `pca_basis` mixes: the share of blendshapes that are active in one expression, and ARKit's
+# corrective shapes, which are active by at most the other shape's activation.
 ACTIVE_SHARE = 0.3
+LIMITED_BY = {"mouthClose": "jawOpen"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,14 +42,15 @@ def raw_basis(template: FaceTemplate) -> ExpressionBasis:
 
 
 def pca_basis(
-    template: FaceTemplate, variance: float = 0.99, num_samples: int = 10_000, seed: int = 0
+    template: FaceTemplate, variance: float = 0.99, num_samples: int = 20_000, seed: int = 0
 ) -> ExpressionBasis:
     """Principal components of random mixtures of the blendshapes (paper, section 3.2).
 
     A mixture activates three blendshapes in ten, each with a half-normal strength of the
     blendshape's σ: an expression is few muscles at a time, and none pulls backwards. Components are
     taken about the neutral face, not about the mixtures' mean, so that δ = 0 stays neutral; they
-    are scaled to their root mean square, so that every σ is 1.
+    are scaled to their root mean square, so that every σ is 1. What counts is the displacement of
+    the region "face": the mouth bag moves most and nobody sees it.
 
     Args:
       template: its blendshapes are unit activations with their σ.
@@ -60,26 +63,30 @@ def pca_basis(
     """
     if not 0 < variance <= 1:
         raise ValueError(f"variance must be in (0, 1], got {variance}")
-    count = len(template.blendshapes)
+    names, count = template.blendshape_names, len(template.blendshapes)
     random = np.random.default_rng(seed)
     strength = np.abs(random.normal(size=(num_samples, count))) * template.blendshape_sigma
     activation = strength * (random.random((num_samples, count)) < ACTIVE_SHARE)
+    for corrective, limit in LIMITED_BY.items():
+        if corrective in names and limit in names:
+            share = random.random(num_samples) * (activation[:, names.index(corrective)] > 0)
+            activation[:, names.index(corrective)] = share * activation[:, names.index(limit)]
 
     # The mixtures are activation @ shapes: their second moment has the eigenvalues of a K x K
     # matrix, with activation's second moment factored as root @ root.T.
-    shapes = template.blendshapes.reshape(count, -1).astype(np.float64)
+    seen = template.blendshapes[:, template.regions["face"]].reshape(count, -1).astype(np.float64)
     root = np.linalg.cholesky(activation.T @ activation / num_samples)
-    energy, directions = np.linalg.eigh(root.T @ (shapes @ shapes.T) @ root)
+    energy, directions = np.linalg.eigh(root.T @ (seen @ seen.T) @ root)
     energy, directions = np.maximum(energy[::-1], 0), directions[:, ::-1]
     if energy[0] == 0:
         raise ValueError(f"{template.name}: all blendshapes are zero")
-    kept = np.cumsum(energy) / energy.sum()
-    size = min(np.searchsorted(kept, variance) + 1, np.count_nonzero(energy > 1e-12 * energy[0]))
-    weights = (root @ directions[:, :size]).T
-    basis = (weights @ shapes).reshape(size, -1, 3)
+    size = np.searchsorted(np.cumsum(energy) / energy.sum(), variance) + 1
+    size = min(size, np.count_nonzero(energy > 1e-12 * energy[0]))
+    weights = (root @ directions[:, :size]).T.astype(np.float32)
+    basis = np.einsum("bk,kvc->bvc", weights, template.blendshapes, optimize=True)
     return ExpressionBasis(
-        basis=basis.astype(np.float32),
+        basis=basis,
         sigma=np.ones(size, np.float32),
         names=None,
-        blendshape_weights=weights.astype(np.float32),
+        blendshape_weights=weights,
     )

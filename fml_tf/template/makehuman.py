@@ -36,6 +36,7 @@ SIGMA = {
     "cheekPuff": 0.2,
     "mouthFunnel": 0.25,
     "mouthPucker": 0.25,
+    "mouthClose": 0.1,  # closes the lips of an open jaw; on a closed one they pass through
 }
 MOUTH_OPENING = ("jawOpen", 0.3)
 
@@ -104,32 +105,30 @@ class _Level:
         count = rows.stop - rows.start
         for _ in range(subdivisions):
             step, quads = catmull_clark(quads, count)
-            self.steps.append(step)
+            self.steps.append(step.astype(np.float32))
             count = step.shape[0]
         self.triangles = triangulate(quads)
 
     def refine(self, values: np.ndarray) -> np.ndarray:
         """[..., V, C] of the coarse mesh to [..., V', C] float32 of this level."""
-        values = np.moveaxis(values, -2, 0)
+        values = np.moveaxis(values.astype(np.float32), -2, 0)
         flat = values.reshape(len(values), -1)
         for step in self.steps:
             flat = step @ flat
-        flat = np.asarray(flat, np.float32).reshape(-1, *values.shape[1:])
+        flat = flat.reshape(-1, *values.shape[1:])
         return np.ascontiguousarray(np.moveaxis(flat, 0, -2))
 
     def displacements(self, name: str) -> np.ndarray:
         """[..., V', 3] float32 mm, a quantised array of the asset."""
-        unit = float(_asset()["displacement_unit"])
-        return self.refine(_asset()[name][..., self.rows, :] * unit)
+        return self.refine(_asset()[name][..., self.rows, :] * _asset()["displacement_unit"])
 
     def mean(self, name: str) -> np.ndarray:
         """[V', 3] float32 mm."""
-        shape = self.refine(_asset()["average"][self.rows].astype(np.float64))
+        shape = _asset()["average"][self.rows]
         if name != "average":
-            index = mean_names().index(name) - 1
-            unit = float(_asset()["displacement_unit"])
-            shape += self.refine(_asset()["mean_displacements"][index, self.rows] * unit)
-        return shape
+            displacement = _asset()["mean_displacements"][mean_names().index(name) - 1, self.rows]
+            shape = shape + displacement * _asset()["displacement_unit"]
+        return self.refine(shape)
 
 
 @functools.cache
@@ -158,7 +157,8 @@ def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplat
     names = tuple(asset["unit_names"].tolist())
     blendshapes = head.displacements("unit_displacements")
     sigma = [SIGMA.get(n.removesuffix("Left").removesuffix("Right"), DEFAULT_SIGMA) for n in names]
-    masks = head.refine(asset["region_masks"][..., None] / 255.0)[..., 0] > 0.5
+    # Rounded, so that a vertex midway falls to the same side on both halves of the face.
+    masks = np.round(head.refine(asset["region_masks"][..., None] / 255.0)[..., 0], 4) > 0.5
     regions = dict(zip(asset["region_names"].tolist(), masks))
     regions["skin"] = regions["face"] & ~(regions["lips"] | regions["brows"] | regions["eyelids"])
     opening, amount = MOUTH_OPENING
@@ -166,7 +166,7 @@ def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplat
         name=f"makehuman-{mean}-{resolution}",
         mean_shape=head.mean(mean),
         triangles=head.triangles,
-        uv=head.refine(asset["uv"].astype(np.float64)),
+        uv=head.refine(asset["uv"]),
         blendshapes=blendshapes,
         blendshape_names=names,
         blendshape_sigma=np.array(sigma, np.float32),
