@@ -164,7 +164,7 @@ def load_or_build_graph(
 
 
 def _load(path, template, num_nodes, nodes_per_vertex) -> DeformationGraph:
-    with np.load(path) as arrays:
+    with path.open("rb") as file, np.load(file) as arrays:
         fields = dataclasses.fields(DeformationGraph)
         graph = DeformationGraph(**{field.name: arrays[field.name] for field in fields})
     skinning = (template.num_vertices, nodes_per_vertex)
