@@ -50,8 +50,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         SyntheticFacesConfig(
             name="quickstart",
             description="About two minutes on two processors.",
-            num_people=300,
-            images_per_person=2,
+            num_people=450,
         ),
         SyntheticFacesConfig(
             name="small",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# At most one action of each group is drawn, so that opposites (smile and frown) never mix. An action
-# is a list of (face unit, share of its activation); "@" stands for Left and Right.
+# At most one action of each group is drawn, so that opposites (smile and frown) never mix. An
+# action is a list of (face unit, share of its activation); "@" stands for Left and Right.
 _ACTION_GROUPS = (
     (
         0.5,

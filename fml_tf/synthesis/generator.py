@@ -17,11 +17,11 @@ from fml_tf.synthesis.scene import sample_lights, sample_poses
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 
-SOURCE_SIZE = 360
+SOURCE_SIZE = 320
 CROP_SIZE = 240
 # Width of a face's crop in space, about (mm), and its share of the source picture.
 _CROP_WIDTH_MM = 225.0
-_CROP_SHARE = 0.78
+_CROP_SHARE = 0.8
 _COARSEST = "4k"
 _OCCLUDED_SHARE = 0.12
 _JPEG_QUALITY = 95
@@ -100,15 +100,17 @@ class FaceGenerator:
 
     def _frame(self, person, activations, pose, light, camera, background, rng):
         head, template = self._head, self._head.template
-        vertices = head.deform(person.neutral, activations, person.hair_volume)
-        picture, depth, normals = self._renderer.draw(person, vertices, pose, light, camera, background)
+        vertices = head.deform(person.neutral, activations, person.hair_volume, person.glasses)
+        picture, depth = self._renderer.draw(person, vertices, pose, light, camera, background)
         posed = pose.apply(vertices[: template.num_vertices])
-        chosen = _seen_landmarks(template, posed, normals, camera)
+        chosen = _seen_landmarks(template, posed, camera)
         truth = _project(posed[chosen], camera)
         occluded = _is_occluded(posed[chosen], truth, depth)
         box = crop_box(truth)
         if rng.random() < _OCCLUDED_SHARE:
-            opacity, colours = sample_occluder(rng, SOURCE_SIZE, truth.mean(axis=0), box.source_width)
+            opacity, colours = sample_occluder(
+                rng, SOURCE_SIZE, truth.mean(axis=0), box.source_width
+            )
             picture += opacity[..., None] * (colours - picture)
             occluded |= _look_up(opacity, truth) > 0.5
         noisy, confidence = detect(truth, occluded, box.source_width, rng)
@@ -145,20 +147,18 @@ def _is_occluded(points: np.ndarray, positions: np.ndarray, depth: np.ndarray) -
 
 
 def _seen_landmarks(
-    template: FaceTemplate, posed: np.ndarray, normals: np.ndarray, camera: PerspectiveCamera
+    template: FaceTemplate, posed: np.ndarray, camera: PerspectiveCamera
 ) -> np.ndarray:
     """Vertices that a detector would mark, [66].
 
-    Detectors put the contour on the visible silhouette. A contour landmark whose own vertex is
-    turned away is therefore replaced with that of its candidates which lies furthest out in the
-    picture.
+    Detectors put the contour on the visible silhouette, and on the jaw's edge towards the ear on
+    the side that is turned to the camera: both are where, of a contour landmark's candidates, the
+    one that lies furthest out in the picture is.
     """
     chosen = template.landmark_vertices.astype(int)
     positions = _project(posed, camera)
     middle = positions[chosen[27:36]].mean(axis=0)
-    turned_away = np.sum(posed[chosen] * normals[chosen], axis=1) > 0
-    for k in np.flatnonzero(turned_away[:17]):
+    for k, candidates in enumerate(template.contour_candidates):
         outwards = positions[chosen[k]] - middle
-        candidates = template.contour_candidates[k]
         chosen[k] = candidates[np.argmax((positions[candidates] - middle) @ outwards)]
     return chosen

@@ -1,6 +1,7 @@
 """The meshes of a synthetic head: skin, eyes, teeth and tongue, a neck and glasses, as one mesh."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from fml_tf.synthesis.canvas import Canvas
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
-# Rings that continue the skin's lower border into neck and shoulders: how far below the border (mm),
-# how much wider across and in depth, and whether a ring is clothed.
+# Rings that continue the skin's lower border into neck and shoulders: how far below the border
+# (mm), how much wider across and in depth, and whether a ring is clothed.
 _NECK_RINGS = ((18, 1.0, 1.0, 0), (42, 1.06, 1.05, 0), (58, 1.3, 1.2, 1), (78, 2.4, 1.5, 1))
 _NECK_RINGS += ((120, 3.2, 1.8, 1), (260, 3.5, 2.0, 1))
 
@@ -36,14 +37,14 @@ class Material:
 
 
 class HeadModel:
-    """All meshes of a head for one resolution; V' vertices, of which the first V are the template's.
+    """All meshes of a head at one resolution: V' vertices, the first V those of the template.
 
     Attributes:
       template: the face template.
       canvas: where its albedo is painted.
       triangles: [F', 3] int32 without glasses; `glasses_triangles` come on top.
       material: of the vertices.
-      eye_directions: [V', 3] float32 unit vectors from the centre of the eye at rest; zero elsewhere.
+      eye_directions: [V', 3] float32 unit vectors from the centre of an eye at rest; else 0.
       canvas_points: [V', 2] float32.
     """
 
@@ -107,8 +108,9 @@ class HeadModel:
         clothed = np.repeat([ring[3] for ring in _NECK_RINGS], len(self._loop))
         masks["cloth"][neck_start:glasses_start] = clothed
         skin[neck_start:glasses_start] = 1 - clothed
-        # The neck continues the colour of the border.
-        border = self.canvas.vertex_points[self._loop] - (0, 4)
+        # The neck has the colour of the skin under the jaw all round.
+        jaw = self.canvas.landmarks[4, 1]
+        border = np.minimum(self.canvas.vertex_points[self._loop], (np.inf, jaw - 15))
         self.canvas_points[neck_start:glasses_start] = np.tile(border, (len(_NECK_RINGS), 1))
         masks["frame"][glasses_start:] = 1
         return Material(**masks)
@@ -124,8 +126,16 @@ class HeadModel:
         change = np.asarray(target_weights, np.float32) @ self._targets
         return (shape + change.reshape(shape.shape)).astype(np.float32)
 
+    def glasses(self, neutral: np.ndarray) -> np.ndarray:
+        """Vertices of glasses that fit a neutral shape [V'', 3], model space, mm."""
+        return _glasses(neutral[self.template.landmark_vertices])[0]
+
     def deform(
-        self, neutral: np.ndarray, activations: np.ndarray, hair_volume: np.ndarray
+        self,
+        neutral: np.ndarray,
+        activations: np.ndarray,
+        hair_volume: np.ndarray,
+        glasses: np.ndarray,
     ) -> np.ndarray:
         """Vertices of the whole head with an expression, model space.
 
@@ -133,13 +143,12 @@ class HeadModel:
           neutral: [V'', 3] mm, of `neutral`.
           activations: [K] of the template's blendshapes.
           hair_volume: [V, 3] mm, displacement of the skin by the hair on it.
+          glasses: of `glasses`; they do not move with the expression.
 
         Returns:
           [V', 3] float32 mm.
         """
         shape = neutral + (activations @ self._blendshapes).reshape(neutral.shape)
-        # Glasses rest on the neutral face, moved by what its landmarks moved from the mean face.
-        glasses, _ = _glasses(neutral[self.template.landmark_vertices])
         shape[: self.template.num_vertices] += hair_volume
         border = shape[self._loop]
         centre = border.mean(axis=0)
@@ -190,7 +199,7 @@ def _neck_triangles(loop: np.ndarray, start: int) -> np.ndarray:
     count = len(loop)
     rings = [loop, *(start + k * count + np.arange(count) for k in range(len(_NECK_RINGS)))]
     triangles = []
-    for upper, lower in zip(rings, rings[1:]):
+    for upper, lower in itertools.pairwise(rings):
         a, b, c, d = upper, np.roll(upper, -1), np.roll(lower, -1), lower
         triangles += [np.stack([b, a, d], axis=1), np.stack([b, d, c], axis=1)]
     return np.concatenate(triangles)
@@ -223,7 +232,10 @@ def _glasses(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     front = bridge[2] + 5
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     tubes = []
-    for eye, ear, sign in ((landmarks[36:42], landmarks[0], -1), (landmarks[42:48], landmarks[16], 1)):
+    for eye, ear, sign in (
+        (landmarks[36:42], landmarks[0], -1),
+        (landmarks[42:48], landmarks[16], 1),
+    ):
         centre = eye.mean(axis=0) + (0, -3, 0)
         # A superellipse, curved back a little towards the temples.
         cos, sin = np.cos(angle), np.sin(angle)
@@ -235,8 +247,12 @@ def _glasses(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The temple passes outside of the head to the ear.
         behind = np.array([ear[0] + 12 * sign, centre[1] + 6, -40.0])
         steps = np.linspace(0, 1, 8)[:, None]
-        tubes.append(_tube(hinge + steps * (behind - hinge) + (2.0 * sign, 0, 0), 1.2, closed=False))
-        inner = np.array([[sign * 4.0, centre[1] + 6, front], [sign * 0.0, centre[1] + 7, front + 1]])
+        tubes.append(
+            _tube(hinge + steps * (behind - hinge) + (2.0 * sign, 0, 0), 1.2, closed=False)
+        )
+        inner = np.array(
+            [[sign * 4.0, centre[1] + 6, front], [sign * 0.0, centre[1] + 7, front + 1]]
+        )
         nose_end = np.array([[centre[0] - 24 * sign, centre[1] + 4, front]])
         tubes.append(_tube(np.concatenate([nose_end, inner]), 1.2, closed=False))
     offsets = np.cumsum([0] + [len(vertices) for vertices, _ in tubes[:-1]])

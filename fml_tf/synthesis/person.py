@@ -50,7 +50,8 @@ class Person:
       colours: by name, [3] sRGB: iris, sclera, mouth, teeth, cloth, frame.
       gloss: strength of the skin's highlights.
       gloss_exponent: their sharpness.
-      wears_glasses: whether glasses are drawn.
+      glasses: vertices of glasses that fit, of `HeadModel.glasses`.
+      wears_glasses: whether they are drawn.
     """
 
     neutral: np.ndarray
@@ -59,6 +60,7 @@ class Person:
     colours: dict[str, np.ndarray]
     gloss: float
     gloss_exponent: float
+    glasses: np.ndarray
     wears_glasses: bool
 
 
@@ -114,6 +116,7 @@ class PersonSampler:
             colours=colours,
             gloss=float(rng.beta(1.5, 3) * 0.5),
             gloss_exponent=float(np.exp(rng.uniform(np.log(6), np.log(40)))),
+            glasses=head.glasses(neutral),
             wears_glasses=bool(rng.random() < 0.1),
         )
 

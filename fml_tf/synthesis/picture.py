@@ -7,12 +7,18 @@ import numpy as np
 def sample_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A blurred scene [size, size, 3] float32 in [0, 1]: smooth colours, shapes, some texture."""
     cells = int(rng.integers(2, 7))
-    mean = rng.uniform(0.08, 0.9, 3) * 0.5 + 0.5 * rng.uniform(0.08, 0.9)
-    coarse = mean + rng.uniform(0.03, 0.25) * rng.standard_normal((cells, cells, 3))
+    vividness = rng.beta(1.2, 2.5)
+
+    def muted(*shape):
+        colours = rng.uniform(0.05, 0.95, (*shape, 3))
+        grey = rng.uniform(0.05, 0.95, (*shape, 1))
+        return (grey + vividness * (colours - grey)).astype(np.float32)
+
+    coarse = muted() + rng.uniform(0.1, 0.6) * (muted(cells, cells) - 0.5)
     half = size // 2
-    picture = cv2.resize(coarse.astype(np.float32), (half, half), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(coarse, (half, half), interpolation=cv2.INTER_CUBIC)
     for _ in range(rng.integers(0, 9)):
-        colour = tuple(float(c) for c in rng.uniform(0, 1, 3))
+        colour = tuple(float(c) for c in muted())
         centre = tuple(int(c) for c in rng.integers(0, half, 2))
         axes = tuple(int(c) for c in rng.integers(4, half // 2, 2))
         if rng.random() < 0.5:
@@ -22,9 +28,9 @@ def sample_background(rng: np.random.Generator, size: int) -> np.ndarray:
             cv2.rectangle(picture, centre, corner, colour, -1)
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 10)))
     if rng.random() < 0.5:
-        grain = rng.standard_normal((half // 3, half // 3, 1)).astype(np.float32)
+        grain = rng.standard_normal((half // 2, half // 2, 1)).astype(np.float32)
         grain = cv2.resize(grain, (half, half), interpolation=cv2.INTER_LINEAR)
-        picture += float(rng.uniform(0.01, 0.12)) * grain[..., None]
+        picture += float(rng.uniform(0.01, 0.07)) * grain[..., None]
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.clip(picture, 0, 1)
 
@@ -50,7 +56,9 @@ def sample_occluder(
         for k in range(1, 5)
     )
     radius = face_width * rng.uniform(0.12, 0.26) * np.clip(1 + wobble, 0.4, 1.8)
-    outline = at + radius[:, None] * np.stack([np.cos(around), rng.uniform(0.6, 1.6) * np.sin(around)], 1)
+    outline = at + radius[:, None] * np.stack(
+        [np.cos(around), rng.uniform(0.6, 1.6) * np.sin(around)], 1
+    )
     opacity = np.zeros((size, size), np.float32)
     cv2.fillPoly(opacity, [np.round(outline * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     shape = cv2.GaussianBlur(opacity, (0, 0), 0.08 * face_width)
@@ -77,7 +85,9 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     elif rng.random() < 0.2:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
-        cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
+        cv2.line(
+            kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0
+        )
         picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
     if rng.random() < 0.25:
         factor = rng.uniform(0.5, 0.9)

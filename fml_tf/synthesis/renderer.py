@@ -7,6 +7,7 @@ albedo is that of equation (7).
 
 import cv2
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 
 from fml_tf.mesh.normals import build_one_ring, vertex_normals
@@ -39,7 +40,7 @@ class Renderer:
                 head.eye_directions,
                 material.skin[:, None],
                 material.eye[:, None],
-                np.maximum(material.eye, 0.4 * material.teeth + 0.6 * material.frame)[:, None],
+                (material.eye + 0.4 * material.teeth + 0.6 * material.frame)[:, None],
             ],
             axis=1,
         )
@@ -49,6 +50,7 @@ class Renderer:
         self._rasterizers = {}
 
     def _rasterize(self, vertices, triangles, camera):
+        """Fragments, and the triangles that face the camera, to which they refer."""
         # The camera is baked into the graph but for the focal length, which scales x and y alike.
         size = (camera.width, camera.height)
         if size not in self._rasterizers:
@@ -57,7 +59,13 @@ class Renderer:
                 lambda v, t: rasterize(v, t, fixed), reduce_retracing=True
             )
         scale = np.array([camera.focal_length_px / camera.width] * 2 + [1], np.float32)
-        return self._rasterizers[size](tf.constant(vertices * scale), tf.constant(triangles))
+        # Half of the triangles face away; leaving them out beforehand saves half of the tests.
+        flat = vertices[:, :2] / -vertices[:, 2:]
+        first, second, third = (flat[triangles[:, k]] for k in range(3))
+        (ax, ay), (bx, by) = (second - first).T, (third - first).T
+        triangles = triangles[ax * by > ay * bx]
+        fragments = self._rasterizers[size](tf.constant(vertices * scale), tf.constant(triangles))
+        return fragments, triangles
 
     def draw(
         self,
@@ -67,7 +75,7 @@ class Renderer:
         light: Light,
         camera: PerspectiveCamera,
         background: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draws one frame.
 
         Args:
@@ -79,59 +87,61 @@ class Renderer:
           background: [H, W, 3] float32.
 
         Returns:
-          Picture [H, W, 3] float32, not clipped; depth [H, W] mm, infinite on the background; and the
-          vertex normals [V', 3] in camera space.
+          Picture [H, W, 3] float32, not clipped, and depth [H, W] mm, infinite on the background.
         """
         posed = pose.apply(vertices)
-        triangles = self._triangles[person.wears_glasses]
-        fragments = self._rasterize(posed, triangles, camera)
+        fragments, triangles = self._rasterize(posed, self._triangles[person.wears_glasses], camera)
         depth = fragments.depth.numpy()
-        ids = fragments.triangle_ids.numpy()
-        rows, columns = np.nonzero(ids >= 0)
-        corners = triangles[ids[rows, columns]]
-        weights = fragments.barycentrics.numpy()[rows, columns]
-
-        normals_at_vertices = self._normals(posed[:, :, None])[:, :, 0].numpy()
+        triangle_ids = fragments.triangle_ids.numpy()
+        covered = triangle_ids >= 0
+        # Row p holds the barycentrics of pixel p in the columns of its triangle's vertices.
+        interpolation = scipy.sparse.csr_array(
+            (
+                fragments.barycentrics.numpy()[covered].ravel(),
+                triangles[triangle_ids[covered]].ravel(),
+                np.arange(0, 3 * covered.sum() + 1, 3),
+            ),
+            shape=(covered.sum(), len(vertices)),
+        )
+        vertex_normals = self._normals(posed[:, :, None])
+        bands = spherical_harmonics(vertex_normals)[..., 0].numpy()
+        vertex_normals = vertex_normals[..., 0].numpy()
         plain = sum(
             getattr(self._head.material, kind)[:, None] * person.colours[kind].astype(np.float32)
             for kind in self._kinds
         )
-        attributes = np.concatenate([normals_at_vertices, posed, plain, self._static], axis=1)
-        pixels = sum(attributes[corners[:, k]] * weights[:, k, None] for k in range(3))
-        normals, positions, albedo, points, eye, skin, is_eye, shiny = np.split(
+        attributes = [vertex_normals, bands @ light.ambient, plain, self._static]
+        pixels = interpolation @ np.concatenate(attributes, axis=1)
+        normals, ambient, albedo, points, eye, skin, is_eye, shine = np.split(
             pixels, [3, 6, 9, 11, 14, 15, 16], axis=1
         )
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+        normals = normals / (np.sqrt(np.sum(normals**2, axis=1, keepdims=True)) + 1e-9)
         albedo = albedo + skin * self._head.canvas.sample(person.texture, points)
-        albedo = albedo + is_eye * _eye_colours(eye, person)
+        on_eye = is_eye[:, 0] > 0
+        albedo[on_eye] += is_eye[on_eye] * _eye_colours(eye[on_eye], person)
 
         scale = camera.focal_length_px / -float(pose.translation[2])  # px a mm
-        shadow = _cast_shadow(depth, light.key_direction, scale)[rows, columns, None]
-        occlusion = _ambient_occlusion(depth, scale)[rows, columns, None]
-        towards_light = normals @ light.key_direction
-        bands = spherical_harmonics(tf.constant(normals[:, :, None]))[:, :, 0].numpy()
-        ambient = np.maximum(bands @ light.ambient, 0.02)
-        diffuse = np.maximum(towards_light, 0)[:, None] * light.key_colour
-        colours = albedo * (ambient * occlusion + diffuse * shadow * np.sqrt(occlusion))
+        shadow = _cast_shadow(depth, light.key_direction, scale)[covered][:, None]
+        occlusion = _ambient_occlusion(depth, scale)[covered][:, None]
+        towards_light = (normals @ light.key_direction)[:, None]
+        diffuse = np.maximum(towards_light, 0) * shadow * np.sqrt(occlusion) * light.key_colour
+        occlusion = occlusion ** (1 - 0.6 * is_eye)  # The depth map is hollow there, but wet.
+        colours = albedo * (np.maximum(ambient, 0.02) * occlusion + diffuse)
 
-        view = -positions / np.linalg.norm(positions, axis=1, keepdims=True)
-        half = view + light.key_direction
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        alignment = np.clip(np.sum(normals * half, axis=1), 0, 1)[:, None]
-        lit = np.clip(4 * towards_light, 0, 1)[:, None] * shadow
-        highlight = person.gloss * skin * alignment**person.gloss_exponent
-        highlight = highlight + 0.9 * shiny * alignment**150
-        # A little of the surroundings mirrors in wet eyes wherever the key light is.
-        colours += highlight * lit * light.key_colour
+        # Parallel rays are near enough for highlights.
+        half = light.key_direction + np.array([0, 0, 1], np.float32)
+        alignment = np.maximum(normals @ (half / np.linalg.norm(half)), 0)[:, None]
+        highlight = person.gloss * skin * alignment**person.gloss_exponent + shine * alignment**150
+        colours += highlight * np.clip(4 * towards_light, 0, 1) * shadow * light.key_colour
 
-        picture = background.copy()
-        coverage = _soft_coverage(ids >= 0)[..., None]
-        drawn = np.zeros_like(picture)
-        drawn[rows, columns] = colours
-        # Spread colours over the edge, so that blending there does not darken.
-        spread = cv2.blur(drawn, (3, 3)) / np.maximum(cv2.blur((ids >= 0).astype(np.float32), (3, 3)), 1e-6)[..., None]
-        drawn = np.where((ids >= 0)[..., None], drawn, spread)
-        return picture + coverage * (drawn - picture), depth, normals_at_vertices
+        drawn = np.zeros_like(background)
+        drawn[covered] = colours
+        # Colours reach over the edge, so that it can be blended without darkening.
+        share = covered.astype(np.float32)
+        around = cv2.blur(drawn, (3, 3)) / np.maximum(cv2.blur(share, (3, 3)), 1e-6)[..., None]
+        drawn = np.where(covered[..., None], drawn, around)
+        opacity = cv2.GaussianBlur(share, (0, 0), 0.6)[..., None]
+        return background + opacity * (drawn - background), depth
 
 
 def _eye_colours(directions: np.ndarray, person: Person) -> np.ndarray:
@@ -145,10 +155,6 @@ def _eye_colours(directions: np.ndarray, person: Person) -> np.ndarray:
     pupil = np.clip((_PUPIL_RADIUS - off_axis) / 0.03 + 0.5, 0, 1)
     colours = sclera + iris * (person.colours["iris"] * rim - sclera)
     return (colours * (1 - 0.93 * pupil)).astype(np.float32)
-
-
-def _soft_coverage(covered: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(covered.astype(np.float32), (0, 0), 0.6)
 
 
 def _filled(depth: np.ndarray) -> np.ndarray:
@@ -179,7 +185,7 @@ def _cast_shadow(depth: np.ndarray, direction: np.ndarray, scale: float) -> np.n
 
 
 def _ambient_occlusion(depth: np.ndarray, scale: float) -> np.ndarray:
-    """Share of the surroundings' light at each pixel, [H, W]: less where the depth map is hollow."""
+    """Share of the surroundings' light at each pixel, [H, W]: less in hollows of the depth map."""
     height, width = depth.shape
     seen = np.isfinite(depth)
     reference = float(depth[seen].mean()) if seen.any() else 0.0
@@ -192,5 +198,5 @@ def _ambient_occlusion(depth: np.ndarray, scale: float) -> np.ndarray:
         around = cv2.GaussianBlur(small, (0, 0), 0.5 * sigma * scale)
         around /= cv2.GaussianBlur(mask, (0, 0), 0.5 * sigma * scale) + 1e-6
         hollow = flat - cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
-        light *= np.exp(-0.8 * np.clip(hollow / sigma, 0, 1.5))
+        light *= np.exp(-0.6 * np.clip(hollow / sigma, 0, 1.5))
     return light

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from fml_tf.rendering.illumination import spherical_harmonics
+from fml_tf.rendering.illumination import ambient_illumination, spherical_harmonics
 
 MAX_YAW_DEGREES = 60.0
 MAX_PITCH_DEGREES = 25.0
@@ -92,34 +92,32 @@ def sample_poses(
 def _tint(rng: np.random.Generator, amount: float) -> np.ndarray:
     """A colour of mean one between warm and cool, with a little green or magenta."""
     warm, green = amount * rng.standard_normal(2)
-    tint = np.array([1 + warm, 1 + 0.3 * green, 1 - warm])
-    return np.clip(tint / tint.mean(), 0.4, 1.8)
+    tint = np.array([1 + warm, 1 + 0.25 * green, 1 - warm])
+    return np.clip(tint / tint.mean(), 0.5, 1.6)
 
 
 def sample_lights(rng: np.random.Generator, num_frames: int) -> list[Light]:
     """Draws the light of a clip: the same for its frames but for some change of strength."""
-    exposure = rng.uniform(0.8, 1.12)
-    key_share = rng.beta(1.6, 2.0)
-    azimuth, elevation = np.radians(50 * rng.standard_normal()), np.radians(rng.normal(28, 24))
-    ambient_tint, key_tint = _tint(rng, 0.08), _tint(rng, 0.12)
-    gradient = rng.standard_normal((9, 1)) * np.array([0] + [0.22] * 3 + [0.08] * 5)[:, None]
-    gradient[1] += 0.15  # Light comes from above more often than not.
-    gradient = gradient * ambient_tint + rng.standard_normal((9, 3)) * 0.03 * (np.arange(9) > 0)[:, None]
+    key_share = 0.75 * rng.beta(1.4, 1.6)
+    azimuth, elevation = np.radians(45 * rng.standard_normal()), np.radians(rng.normal(28, 22))
+    ambient_tint, key_tint = _tint(rng, 0.07), _tint(rng, 0.10)
+    slope = rng.standard_normal((9, 1)) * np.array([0] + [0.22] * 3 + [0.08] * 5)[:, None]
+    slope[1] += 0.15  # Light comes from above more often than not.
+    slope = slope * ambient_tint + rng.standard_normal((9, 3)) * np.array([[0]] + [[0.03]] * 8)
+    ambient = (1 - key_share) * (ambient_illumination() * ambient_tint + slope)
+    # The mean shading of what faces the camera, before the exposure is set.
+    exposure = rng.uniform(0.8, 1.2) / (1 - key_share + 0.55 * key_share)
     lights = []
     for _ in range(num_frames):
         turn = np.radians(4 * rng.standard_normal(2))
         a, e = azimuth + turn[0], np.clip(elevation + turn[1], -1.0, 1.4)
         direction = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
         strength = exposure * np.exp(0.06 * rng.standard_normal())
-        ambient = gradient * (1 - 0.6 * key_share)
-        ambient[0] = (1 - key_share) * ambient_tint / 0.282095
-        # 1.25: a key light reaches only a part of the face in full.
-        key_colour = 1.25 * strength * key_share * key_tint
         lights.append(
             Light(
                 (strength * ambient).astype(np.float32),
                 direction.astype(np.float32),
-                key_colour.astype(np.float32),
+                (strength * key_share * key_tint).astype(np.float32),
             )
         )
     return lights

@@ -29,9 +29,17 @@ _HAIR_COLOURS = {
     "light blond": (0.78, 0.67, 0.48),
 }
 _LIPSTICKS = np.array(
-    [[0.72, 0.10, 0.16], [0.80, 0.32, 0.38], [0.50, 0.10, 0.18], [0.62, 0.30, 0.26], [0.86, 0.45, 0.5]]
+    [
+        [0.72, 0.10, 0.16],
+        [0.80, 0.32, 0.38],
+        [0.50, 0.10, 0.18],
+        [0.62, 0.30, 0.26],
+        [0.86, 0.45, 0.5],
+    ]
 )
-_EYE_SHADOWS = np.array([[0.3, 0.22, 0.2], [0.35, 0.3, 0.42], [0.5, 0.36, 0.26], [0.25, 0.32, 0.36]])
+_EYE_SHADOWS = np.array(
+    [[0.3, 0.22, 0.2], [0.35, 0.3, 0.42], [0.5, 0.36, 0.26], [0.25, 0.32, 0.36]]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +122,7 @@ def sample_skin_style(
         brow_density=rng.uniform(0.35, 0.95),
         brow_width=rng.uniform(2.6, 4.6) + 1.6 * masculinity,
         beard=rng.uniform(0.4, 1.0) if bearded else 0.0,
-        moustache=rng.uniform(0.3, 1.0) if bearded or male and rng.random() < 0.06 else 0.0,
+        moustache=rng.uniform(0.3, 1.0) if bearded or (male and rng.random() < 0.06) else 0.0,
         stubble=sometimes(0.6, 0.1, 0.8) if male else 0.0,
         freckles=sometimes(0.3) if melanin < 0.4 else sometimes(0.05, 0.1, 0.4),
         num_moles=int(rng.poisson(2)),
@@ -159,7 +167,9 @@ class SkinPainter:
     def paint(self, style: SkinStyle, rng: np.random.Generator) -> np.ndarray:
         """Returns the albedo, [H, W, 3] float32 sRGB in [0, 1]."""
         canvas = self._canvas
-        melanin = style.melanin + 0.02 * canvas.noise(rng, (30, 30)) + 0.012 * canvas.noise(rng, (3, 3))
+        melanin = (
+            style.melanin + 0.02 * canvas.noise(rng, (30, 30)) + 0.012 * canvas.noise(rng, (3, 3))
+        )
         melanin += (0.05 + 0.05 * style.lid_shade) * style.lid_shade * self._lids
         blood = style.blood + 0.25 * canvas.noise(rng, (22, 22)) + 0.12 * canvas.noise(rng, (4, 4))
         blood += rng.uniform(0.1, 0.8) * self._cheeks + rng.uniform(0.1, 0.9) * self._nose
@@ -237,7 +247,9 @@ class SkinPainter:
         albedo = _blend(albedo, roots, shadow * area)
         fuzz = np.clip(0.75 + 0.3 * canvas.noise(rng, (1.2, 3.5)), 0, 1)
         ragged = np.clip(1.6 * self._beard_area + 0.2 * canvas.noise(rng, (4, 6)) - 0.2, 0, 1)
-        albedo = _blend(albedo, style.hair_colour, style.beard * fuzz * ragged * self._beard_area**0.3)
+        albedo = _blend(
+            albedo, style.hair_colour, style.beard * fuzz * ragged * self._beard_area**0.3
+        )
         albedo = _blend(albedo, style.hair_colour, style.moustache * fuzz * self._moustache_area)
         albedo = _blend(albedo, style.brow_colour, self._brows(style, rng))
         streaks = 1 + 0.12 * canvas.noise(rng, (2, 22)) + 0.08 * canvas.noise(rng, (12, 30))
@@ -288,11 +300,14 @@ class SkinPainter:
         line = canvas.blur(np.broadcast_to(line, canvas.shape).astype(np.float32), 4)
         ragged = 2.5 * canvas.noise(rng, (3, 8))
         covered = np.clip((canvas.grid_y - line + ragged) / 7 + 0.5, 0, 1)
-        return covered * (1 - style.baldness * np.clip((canvas.grid_y - self._brow_line - 20) / 30, 0, 1))
+        return covered * (
+            1 - style.baldness * np.clip((canvas.grid_y - self._brow_line - 20) / 30, 0, 1)
+        )
 
 
 def _blend(albedo: np.ndarray, colour, opacity: np.ndarray) -> np.ndarray:
-    return albedo + np.clip(opacity, 0, 1)[..., None] * (np.asarray(colour, np.float32) - albedo)
+    opacity = np.clip(np.asarray(opacity, np.float32), 0, 1)[..., None]
+    return albedo + opacity * (np.asarray(colour, np.float32) - albedo)
 
 
 def _grown(polygon: np.ndarray, across: float, down: float) -> np.ndarray:
