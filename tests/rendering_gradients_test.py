@@ -44,7 +44,7 @@ def test_rotation(vectors):
 
 
 def test_pose():
-    vertices, translation = RNG.normal(size=[4, 3, 2]), RNG.normal(size=[2, 3])
+    vertices, translation = RNG.normal(size=[2, 3, 2]), RNG.normal(size=[2, 3])
     vectors = np.array([[0.0, 0, 0], [0.5, -1, 0.3]])
     check(lambda v, r, t: apply_pose(v, rotation_matrix(r), t), vertices, vectors, translation)
     check(lambda n, r: rotate(n, rotation_matrix(r)), vertices, vectors)
