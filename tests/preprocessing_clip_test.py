@@ -9,8 +9,10 @@ import pytest
 
 from datasets import video_faces
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
+from datasets.video_faces.video_faces_dataset_builder import VideoFacesConfig
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.preprocessing.video import VideoError, read_frames, video_info
 from fml_tf.template.loading import load_template
 
@@ -170,6 +172,11 @@ def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):
     assert report.stat().st_mtime_ns == stamp
     other = video_faces.build(folder, tmp_path, clip=ClipSettings(num_frames=2))
     assert other.data_path != built.data_path
+
+
+def test_a_config_can_be_written_in_json():
+    config = VideoFacesConfig(name="mine", clip={"num_frames": 2, "crop": {"margin": 1.7}})
+    assert config.clip == ClipSettings(num_frames=2, crop=CropSettings(margin=1.7))
 
 
 def test_a_folder_with_nothing_usable_is_one_clear_error(videos, tmp_path):

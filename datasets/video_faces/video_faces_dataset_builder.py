@@ -37,7 +37,7 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
 
     Attributes:
       clip: how clips become multi-frame images. A dict of its fields will do (so that
-        `tfds build --config='{"name": ..., "clip": {"images_per_clip": 10}}'` works).
+        the flag `--config` of `tfds build` can name them).
       test_fraction: share of the people that make up the split `test`, at least one person where
         there are several, 0 for no such split. 21 k of 404 k images in the paper.
       workers: processes that prepare clips; does not change the result.

@@ -34,14 +34,15 @@ class ClipSettings:
     Attributes:
       num_frames: M, frames of a multi-frame image.
       images_per_clip: most multi-frame images of a clip; their frames are disjoint.
-      candidates_per_image: how many frames, evenly spaced over the clip, are looked at for each.
+      candidates_per_image: how many frames, evenly spaced over the clip, each image chooses from:
+        more make its poses differ more, fewer (M at least) bring more of the clip into the data.
       min_pose_distance: least angle between the head poses of two frames of an image, degrees.
       crop: crop and thresholds of each frame.
     """
 
     num_frames: int = 4
     images_per_clip: int = 1
-    candidates_per_image: int = 24
+    candidates_per_image: int = 16
     min_pose_distance: float = 3.0
     crop: CropSettings = dataclasses.field(default_factory=CropSettings)
 
