@@ -8,7 +8,7 @@ from tensorflow_graphics.rendering import barycentrics as tfg_barycentrics
 from tensorflow_graphics.rendering import interpolate as tfg_interpolate
 
 from fml_tf.rendering.camera import PerspectiveCamera
-from fml_tf.rendering.framebuffer import to_framebuffer
+from fml_tf.rendering.framebuffer import clip_coordinates, to_framebuffer
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from tools.compile_tfg_rasterizer import compile_rasterizer
 
@@ -29,19 +29,6 @@ def quad(left, right, bottom, top, depth=600.0):
     scale = depth / CAMERA.focal_length_px
     x, y = (pixels - [CAMERA.width / 2, CAMERA.height / 2]).T * scale
     return np.stack([x, -y, np.full(4, -depth)], axis=1)
-
-
-def clip_coordinates(vertices, camera):
-    """tensorflow-graphics' clip space for our camera, rows from the top, near 100 and far 2000 mm.
-
-    Divided by 600: its fixed-point arithmetic overflows where w is hundreds.
-    """
-    x, y, z = vertices.T
-    near, far = 100.0, 2000.0
-    depth = (-z * (far + near) - 2 * far * near) / (far - near)
-    u = 2 * camera.focal_length_px * x / camera.width
-    v = -2 * camera.focal_length_px * y / camera.height
-    return (np.stack([u, v, depth, -z], axis=1) / 600).astype(np.float32)
 
 
 def test_a_quad_fills_its_half_of_the_image_and_shares_its_diagonal():
@@ -208,7 +195,7 @@ def test_framebuffer_works_with_tensorflow_graphics():
     vertices = ball(np.float32)
     fragments = rasterize(vertices, TRIANGLES, CAMERA)
     framebuffer = to_framebuffer(fragments, TRIANGLES)
-    clip = clip_coordinates(ball(), CAMERA)
+    clip = clip_coordinates(vertices, CAMERA, near_mm=100.0, far_mm=800.0)
     theirs = tfg_barycentrics.differentiable_barycentrics(framebuffer, clip[None], TRIANGLES)
     np.testing.assert_allclose(theirs.barycentrics.value[0], fragments.barycentrics, atol=2e-3)
     pixels = tfg_interpolate.interpolate_vertex_attribute(vertices, framebuffer).value[0]
@@ -226,7 +213,7 @@ def test_agrees_with_the_rasteriser_of_tensorflow_graphics():
     op = tf.load_op_library(str(library))
     camera = PerspectiveCamera(focal_length_px=600.0, width=240, height=200)
     weights, ids, _ = op.rasterize_triangles(
-        clip_coordinates(ball(), camera), TRIANGLES, 240, 200, 1, 0
+        clip_coordinates(ball(np.float32), camera, 100.0, 800.0), TRIANGLES, 240, 200, 1, 0
     )
     weights, ids = weights[0].numpy(), ids[0].numpy()
     ids = np.where(weights.sum(axis=-1) > 0, ids, -1)

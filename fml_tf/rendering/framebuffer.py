@@ -3,7 +3,29 @@
 import tensorflow as tf
 from tensorflow_graphics.rendering import framebuffer as tfg_framebuffer
 
+from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import Fragments
+
+
+def clip_coordinates(vertices, camera: PerspectiveCamera, near_mm: float, far_mm: float):
+    """Vertices in the clip space that tensorflow-graphics' renderers take.
+
+    Args:
+      vertices: [V, 3] mm, camera space.
+      camera: the intrinsics.
+      near_mm: depth of the near plane, where z/w is −1.
+      far_mm: depth of the far plane, where z/w is 1.
+
+    Returns:
+      [V, 4] x, y, z, w, with the first row of the image at y/w = −1 as there. All are divided by
+      the far depth (they are homogeneous): the fixed-point arithmetic of `RasterizeTriangles`
+      overflows, and drops pixels, where w is hundreds.
+    """
+    x, y, z = tf.unstack(vertices, axis=-1)
+    clip_x = 2.0 * camera.focal_length_px / camera.width * x
+    clip_y = -2.0 * camera.focal_length_px / camera.height * y
+    clip_z = (-z * (far_mm + near_mm) - 2.0 * far_mm * near_mm) / (far_mm - near_mm)
+    return tf.stack([clip_x, clip_y, clip_z, -z], axis=-1) / far_mm
 
 
 def to_framebuffer(fragments: Fragments, triangles) -> tfg_framebuffer.Framebuffer:
