@@ -36,8 +36,8 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
     """What is made of the videos.
 
     Attributes:
-      clip: how clips become multi-frame images. A dict of its fields will do (so that
-        the flag `--config` of `tfds build` can name them).
+      clip: how clips become multi-frame images. A dict of its fields will do, so that
+        the flag `--config` of `tfds build` can hold them.
       test_fraction: share of the people that make up the split `test`, at least one person where
         there are several, 0 for no such split. 21 k of 404 k images in the paper.
       workers: processes that prepare clips; does not change the result.
@@ -95,7 +95,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             name = pathlib.Path(clip.path).relative_to(video_dir)
             if clip.reason is None:
                 waiting = self._waiting / str(number)
-                waiting.write_bytes(pickle.dumps((name.as_posix(), clip.images)))
+                examples = [_example(image) for image in clip.images]
+                waiting.write_bytes(pickle.dumps((name.as_posix(), examples)))
                 clips_of_person[_person(name)].append(waiting)
             else:
                 skipped[name.as_posix()] = clip
@@ -108,10 +109,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, clips_of_person: dict[str, list[pathlib.Path]]):
         for person, clips in clips_of_person.items():
             for waiting in clips:
-                name, images = pickle.loads(waiting.read_bytes())
-                for index, image in enumerate(images):
-                    labels = {"person_id": person, "clip": name}
-                    yield f"{name}/{index}", _example(image) | labels
+                name, examples = pickle.loads(waiting.read_bytes())
+                for index, example in enumerate(examples):
+                    yield f"{name}/{index}", example | {"person_id": person, "clip": name}
 
     def _prepare(self, video_dir: pathlib.Path) -> Iterator[PreparedClip]:
         config = self.builder_config
