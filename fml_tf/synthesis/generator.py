@@ -13,7 +13,7 @@ from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import Person, PersonSampler
 from fml_tf.synthesis.picture import degrade, sample_background, sample_occluder
 from fml_tf.synthesis.renderer import Renderer
-from fml_tf.synthesis.scene import sample_lights, sample_poses
+from fml_tf.synthesis.scene import HeadPose, Light, sample_lights, sample_poses
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 
@@ -59,6 +59,19 @@ class FaceGenerator:
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._settings.seed, spawn_key=key))
 
+    def draw(
+        self,
+        person: Person,
+        pose: HeadPose,
+        light: Light,
+        camera: PerspectiveCamera,
+        background: np.ndarray,
+    ) -> np.ndarray:
+        """A clean picture [H, W, 3] float32 of a neutral face; see `Renderer.draw`."""
+        neutral = np.zeros(len(self._head.template.blendshape_names), np.float32)
+        vertices = self._head.deform(person.neutral, neutral, person.hair_volume, person.glasses)
+        return self._renderer.draw(person, vertices, pose, light, camera, background)[0]
+
     def example(self, person: Person, person_index: int, image: int) -> dict[str, object]:
         """One multi-frame image of a person: the features of `datasets/synthetic_faces`.
 
@@ -82,7 +95,7 @@ class FaceGenerator:
             for activation, pose, light in zip(activations, poses, lights)
         ]
         coarse = self._coarse_size
-        points = head.canvas.vertex_points[:coarse]
+        points = head.canvas_points[:coarse]
         # Blurred about as much as coarse vertices average over.
         texture = cv2.GaussianBlur(person.texture, (0, 0), 1.5)
         skin = head.material.skin[:coarse, None]

@@ -85,7 +85,7 @@ class HeadModel:
         self.glasses_triangles = (glasses_triangles + glasses_start).astype(np.int32)
 
         self.canvas_points = np.zeros((self.num_vertices, 2), np.float32)
-        self.canvas_points[: template.num_vertices] = self.canvas.vertex_points
+        self.canvas_points[: template.num_vertices] = self._skin_points()
         self.eye_directions = np.zeros((self.num_vertices, 3), np.float32)
         for part in parts:
             if part.name.startswith("eye"):
@@ -93,6 +93,22 @@ class HeadModel:
                 offset /= np.linalg.norm(offset, axis=1, keepdims=True)
                 self.eye_directions[self._part_rows[part.name]] = offset
         self.material = self._material(neck_start, glasses_start)
+
+    def _skin_points(self) -> np.ndarray:
+        """[V, 2] canvas points of the template, with the ears on the cheeks before them.
+
+        Seen from the axis of the cylinder ears lie on the hair behind them.
+        """
+        points = self.canvas.vertex_points.copy()
+        ears = self._targets[self.target_names.index("ear-wing-incr")].reshape(-1, 3)
+        moved = np.linalg.norm(ears[: len(points)], axis=1)
+        ears = moved > 0.15 * moved.max()
+        for landmark, sign in ((0, -1), (16, 1)):
+            s, y = self.canvas.landmarks[landmark]
+            side = ears & (sign * points[:, 0] > 0)
+            points[side, 0] = np.clip(points[side, 0], *sorted((0.6 * s, 0.85 * s)))
+            points[side, 1] = np.clip(points[side, 1], y - 30, y)
+        return points
 
     def _material(self, neck_start: int, glasses_start: int) -> Material:
         masks = {
@@ -110,7 +126,7 @@ class HeadModel:
         skin[neck_start:glasses_start] = 1 - clothed
         # The neck has the colour of the skin under the jaw all round.
         jaw = self.canvas.landmarks[4, 1]
-        border = np.minimum(self.canvas.vertex_points[self._loop], (np.inf, jaw - 15))
+        border = np.minimum(self.canvas_points[self._loop], (np.inf, jaw - 15))
         self.canvas_points[neck_start:glasses_start] = np.tile(border, (len(_NECK_RINGS), 1))
         masks["frame"][glasses_start:] = 1
         return Material(**masks)

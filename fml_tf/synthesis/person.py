@@ -92,7 +92,7 @@ class PersonSampler:
         thickness = rng.uniform(2, 16) * (1 - 0.9 * style.baldness)
         template = head.template
         scalp = head.canvas.blur(self._painter.scalp(style, rng), 6)[..., None]
-        coverage = head.canvas.sample(scalp, head.canvas.vertex_points)
+        coverage = head.canvas.sample(scalp, head.canvas_points[: template.num_vertices])
         outwards = neutral[: template.num_vertices] - (0, 10, -20)
         outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
         volume = (thickness * np.clip(1.6 * coverage - 0.6, 0, 1) * outwards).astype(np.float32)

@@ -198,5 +198,7 @@ def _ambient_occlusion(depth: np.ndarray, scale: float) -> np.ndarray:
         around = cv2.GaussianBlur(small, (0, 0), 0.5 * sigma * scale)
         around /= cv2.GaussianBlur(mask, (0, 0), 0.5 * sigma * scale) + 1e-6
         hollow = flat - cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
-        light *= np.exp(-0.6 * np.clip(hollow / sigma, 0, 1.5))
+        hollow = np.maximum(hollow / sigma, 0)
+        # What lies far behind its surroundings is another surface, such as an ear.
+        light *= np.exp(-0.6 * np.minimum(hollow, 1.5) * np.clip((3.5 - hollow) / 2, 0, 1))
     return light

@@ -18,7 +18,7 @@ _MELANIN_RAMP = np.array(
     ]
 )
 # Factor on the skin's colour per unit of blood above (or below) the usual.
-_BLOOD = np.array([-0.02, -0.20, -0.16])
+_BLOOD = np.array([-0.01, -0.16, -0.13])
 _HAIR_COLOURS = {
     "black": (0.09, 0.075, 0.07),
     "dark brown": (0.18, 0.12, 0.09),
@@ -142,7 +142,7 @@ def skin_colour(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
     steps = np.linspace(0, 1, len(_MELANIN_RAMP))
     base = np.stack([np.interp(melanin, steps, channel) for channel in _MELANIN_RAMP.T], axis=-1)
     # Under much melanin blood shows less.
-    shown = (np.asarray(blood) * (1 - 0.6 * np.asarray(melanin)))[..., None]
+    shown = (np.clip(blood, -1.2, 1.5) * (1 - 0.6 * np.asarray(melanin)))[..., None]
     return np.clip(base * (1 + _BLOOD * shown), 0.02, 0.98)
 
 
@@ -174,8 +174,6 @@ class SkinPainter:
         blood = style.blood + 0.25 * canvas.noise(rng, (22, 22)) + 0.12 * canvas.noise(rng, (4, 4))
         blood += rng.uniform(0.1, 0.8) * self._cheeks + rng.uniform(0.1, 0.9) * self._nose
         blood += rng.uniform(0, 0.4) * self._chin + 0.6 * style.lid_shade * self._lids
-        # Ears are red; they lie about a quarter turn from the face's middle.
-        blood += 0.5 * np.exp(-0.5 * ((np.abs(canvas.grid_s) - 140) / 22) ** 2)
         if style.freckles:
             melanin += self._freckles(style, rng)
         albedo = skin_colour(np.clip(melanin, 0, 1), blood).astype(np.float32)
