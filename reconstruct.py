@@ -17,7 +17,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from fml_tf.model.fml_model import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
@@ -37,83 +37,93 @@ from fml_tf.reconstruction.output import (
 from fml_tf.reconstruction.reconstruction import reconstruct_frames
 from fml_tf.reconstruction.video import write_overlay_video
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Folder of a trained model: the --output_dir of train.py.", required=True
-)
-_INPUT = flags.DEFINE_string(
-    "input", None, "Photo, folder of photos of one person, or video of one person.", required=True
-)
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
-_OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace the files of an earlier run in --output_dir."
-)
-_NUM_FRAMES = flags.DEFINE_integer(
-    "num_frames",
-    8,
-    "Frames of a video, chosen for diverse head poses, that the identity is made from.",
-    lower_bound=1,
-)
-_MAX_FRAMES = flags.DEFINE_integer(
-    "max_frames", 0, "Use at most so many frames of a video or photos of a folder; 0: all.", 0
-)
-_MIN_FACE_SIZE = flags.DEFINE_integer(
-    "min_face_size",
-    100,
-    "Least width of a face's crop (face and some margin) in the image, pixels.",
-    lower_bound=1,
-)
-_MIN_CONFIDENCE = flags.DEFINE_float(
-    "min_confidence",
-    CropSettings.min_confidence,
-    "Least mean confidence of a face's landmarks; lower to take more doubtful faces.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines this script's flags."""
+    text = functools.partial(flags.DEFINE_string, flag_values=flag_values, required=True)
+    number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
+    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
+    text("output_dir", None, "Folder to write to.")
+    flags.DEFINE_bool(
+        "overwrite",
+        False,
+        "Replace the files of an earlier run in --output_dir.",
+        flag_values=flag_values,
+    )
+    number(
+        "num_frames",
+        8,
+        "Frames of a video, chosen for diverse head poses, that the identity is made from.",
+        lower_bound=1,
+    )
+    number(
+        "max_frames",
+        0,
+        "Use at most the first so many frames of a video, or photos of a folder; 0 uses all.",
+        lower_bound=0,
+    )
+    number(
+        "min_face_size",
+        100,
+        "Least width of a face's crop (the face and some margin) in the image, pixels.",
+        lower_bound=1,
+    )
+    flags.DEFINE_float(
+        "min_confidence",
+        CropSettings.min_confidence,
+        "Least mean confidence of a face's landmarks; lower it to take more doubtful faces.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+        flag_values=flag_values,
+    )
 
 
-def reconstruct() -> None:
+def reconstruct(options: flags.FlagValues) -> None:
     """Reads what the flags name and writes the reconstruction.
 
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    check_output_directory(_OUTPUT_DIR.value, _OVERWRITE.value)
-    if not os.path.exists(_INPUT.value):
-        raise FileNotFoundError(f"{_INPUT.value}: no such file or folder")
-    model = load_model(_CHECKPOINT.value)
+    check_output_directory(options.output_dir, options.overwrite)
+    if not os.path.exists(options.input):
+        raise FileNotFoundError(f"{options.input}: no such file or folder")
+    model = load_model(options.checkpoint)
     prepare = functools.partial(
         prepare_image,
         detector=DlibLandmarkDetector(),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
         settings=CropSettings(
             size=model.config.crop_size,
-            min_width=_MIN_FACE_SIZE.value,
-            min_confidence=_MIN_CONFIDENCE.value,
+            min_width=options.min_face_size,
+            min_confidence=options.min_confidence,
             focal_length=model.config.focal_length,
         ),
     )
     scan = None
-    if is_video(_INPUT.value):
-        scan = scan_video(_INPUT.value, prepare, _MAX_FRAMES.value)
-        frames = cut_frames(scan, choose_identity_frames(scan, _NUM_FRAMES.value))
+    if is_video(options.input):
+        scan = scan_video(options.input, prepare, options.max_frames)
+        frames = cut_frames(scan, choose_identity_frames(scan, options.num_frames))
     else:
-        frames = prepare_photos(_INPUT.value, prepare, _MAX_FRAMES.value)
+        frames = prepare_photos(options.input, prepare, options.max_frames)
     reconstruction = reconstruct_frames(model, frames)
-    with output_directory(_OUTPUT_DIR.value, _OVERWRITE.value) as directory:
+    with output_directory(options.output_dir, options.overwrite) as directory:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {_OUTPUT_DIR.value}")
+    print(f"Wrote the face of {len(frames.names)} frame(s) to {options.output_dir}")
 
 
-def main(_) -> None:
-    """Reconstructs; tells an input that cannot be used by one line and exit code 2."""
+def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+    """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
     try:
-        reconstruct()
+        reconstruct(options)
     except (FileNotFoundError, ValueError) as error:
-        print(f"reconstruct.py: {error}", file=sys.stderr)
+        logging.debug("where it failed:", exc_info=True)
+        print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
+    define_flags(flags.FLAGS)
     app.run(main)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from datasets.video_faces.dummy_videos import write_video
 from fml_tf.preprocessing.crop import CropTransform, crop_image
 from fml_tf.preprocessing.head_pose import HeadPose
 from fml_tf.preprocessing.prepare import NoFaceError, PreparedFrame, SmallFaceError
@@ -15,7 +16,6 @@ from fml_tf.reconstruction.inputs import (
     read_image,
     scan_video,
 )
-from tests.preprocessing_videos import write_video
 
 TRANSFORM = CropTransform(left=4, top=2, source_width=32, size=16)
 

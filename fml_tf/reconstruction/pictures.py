@@ -24,8 +24,8 @@ def render_face(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Renders vertex attributes over the template's face region, anti-aliased.
 
-    The whole mesh hides what is behind it, but only triangles of the face region that face the
-    camera show: no scalp, neck or mouth bag, on which nothing was fitted.
+    The whole mesh hides what is behind it, but only the face region shows, where it faces the
+    camera: no scalp, neck or mouth bag, on which nothing was fitted.
 
     Args:
       vertices: [V, 3] mm, camera space.
@@ -43,12 +43,13 @@ def render_face(
         height=_SUPERSAMPLING * camera.height,
     )
     fragments = rasterize(vertices, template.triangles, fine, cull_backfaces=True)
-    ids = fragments.triangle_ids.numpy()
-    of_face = template.regions["face"][template.triangles].all(axis=1)
-    shown = np.float32((ids >= 0) & of_face[ids])[..., None]
-    values = interpolate(attributes, template.triangles, fragments).numpy() * shown
+    # The region's edge runs across the triangles on it, half way: smoother than along their edges.
+    of_face = np.float32(template.regions["face"])[:, None]
+    attributes = np.concatenate([attributes, of_face], axis=1)
+    values = interpolate(attributes, template.triangles, fragments).numpy()
+    shown = np.float32(values[..., -1:] > 0.5)
     coverage = _shrink(shown)
-    return _shrink(values) / np.maximum(coverage, 1e-6), coverage[..., 0]
+    return _shrink(values[..., :-1] * shown) / np.maximum(coverage, 1e-6), coverage[..., 0]
 
 
 def render_frame_pictures(

@@ -1,0 +1,244 @@
+import cv2
+import keras
+import numpy as np
+import pygltflib
+import pytest
+import tensorflow as tf
+
+from datasets.video_faces.dummy_videos import write_video
+from fml_tf.config import ModelConfig
+from fml_tf.mesh.files import read_mesh
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.preprocessing.video import read_frames
+from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
+from fml_tf.reconstruction.output import output_directory, write_reconstruction
+from fml_tf.reconstruction.pictures import render_frame_pictures
+from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
+from fml_tf.reconstruction.video import place_overlay, write_overlay_video
+from fml_tf.rendering.pose import apply_pose, rotation_matrix
+
+SIZE = 96
+
+
+def random_model():
+    """A tiny untrained model whose heads, which start at zero, were given something to say."""
+    keras.utils.set_random_seed(0)
+    model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=6, albedo_size=5))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "head" in weight.path and "kernel" in weight.path:
+            weight.assign(rng.normal(size=weight.shape, scale=0.01))
+        if "shape_basis" in weight.path or "albedo_basis" in weight.path:
+            weight.assign(rng.normal(size=weight.shape, scale=0.03))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model()
+
+
+@pytest.fixture(scope="module")
+def frames():
+    crops = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    return FaceFrames(
+        names=("a.jpg", "b.jpg", "c.jpg"),
+        numbers=np.arange(3, dtype=np.int32),
+        crops=crops,
+        transforms=tuple(CropTransform(10 * m, -5, 200, SIZE) for m in range(3)),
+    )
+
+
+@pytest.fixture(scope="module")
+def reconstruction(model, frames):
+    return reconstruct_frames(model, frames)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, model, reconstruction):
+    directory = tmp_path_factory.mktemp("written")
+    write_reconstruction(directory, reconstruction, model)
+    return directory
+
+
+def test_every_file_is_written(written):
+    assert sorted(path.name for path in written.iterdir()) == [
+        "face.glb",
+        "frame_0000.obj",
+        "frame_0001.obj",
+        "frame_0002.obj",
+        "identity.obj",
+        "landmarks_3d.npy",
+        "overview.png",
+        "parameters.npz",
+    ]
+
+
+def test_identity_and_landmarks(written, model, reconstruction):
+    mesh = read_mesh(written / "identity.obj")
+    template = model.template
+    np.testing.assert_allclose(
+        mesh.vertices, reconstruction.faces.identity_vertices[..., 0], atol=1e-4
+    )
+    np.testing.assert_array_equal(mesh.faces, template.triangles)
+    albedo = np.clip(reconstruction.faces.albedo[..., 0], 0.0, 1.0)
+    np.testing.assert_allclose(mesh.visual.vertex_colors[:, :3] / 255.0, albedo, atol=0.51 / 255)
+    landmarks = np.load(written / "landmarks_3d.npy")
+    assert landmarks.shape == (66, 3)
+    np.testing.assert_allclose(landmarks, mesh.vertices[template.landmark_vertices], atol=1e-4)
+    # The person's left is +x, brows are above the chin, the nose is in front of the ears.
+    assert landmarks[16, 0] > landmarks[0, 0] and landmarks[19, 1] > landmarks[8, 1]
+    assert landmarks[30, 2] > landmarks[0, 2]
+
+
+def test_the_parameters_alone_give_the_frames_meshes(written, model):
+    with np.load(written / "parameters.npz") as archive:
+        values = dict(archive)
+    assert values["frame_names"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
+    assert values["crop_size"].tolist() == [SIZE, SIZE]
+    np.testing.assert_allclose(
+        values["crop_transforms"][2] @ [20.0 + 200.0, -5.0, 1.0], [SIZE, 0.0], atol=1e-9
+    )
+    basis = model.expression_basis.basis
+    assert values["expression"].shape == (3, len(basis))
+    identity = read_mesh(written / "identity.obj").vertices
+    for m in range(3):
+        vertices = identity + np.tensordot(values["expression"][m], basis, 1)
+        rotation = rotation_matrix(values["rotation"][m][None])
+        translation = tf.constant(values["translation"][m][None])
+        posed = apply_pose(tf.constant(vertices[..., None], tf.float32), rotation, translation)
+        written_vertices = read_mesh(written / f"frame_{m:04d}.obj").vertices
+        np.testing.assert_allclose(written_vertices, posed[..., 0], atol=2e-3)
+
+
+def test_the_glb_holds_the_identity_and_the_templates_blendshapes(written, model):
+    gltf = pygltflib.GLTF2().load(written / "face.glb")
+    mesh = gltf.meshes[0]
+    assert mesh.extras["targetNames"] == list(model.template.blendshape_names)
+    assert len(mesh.primitives[0].targets) == len(model.template.blendshapes) == 52
+    for k, target in enumerate(mesh.primitives[0].targets):
+        accessor = gltf.accessors[target["POSITION"]]
+        displacement = model.template.blendshapes[k] / 1000.0
+        np.testing.assert_allclose(accessor.max, displacement.max(axis=0), atol=1e-8)
+        np.testing.assert_allclose(accessor.min, displacement.min(axis=0), atol=1e-8)
+    loaded = read_mesh(written / "face.glb")
+    identity = read_mesh(written / "identity.obj")
+    np.testing.assert_allclose(1000.0 * loaded.vertices, identity.vertices, atol=1e-4)
+
+
+def test_the_overview_has_a_row_for_each_frame(written, frames):
+    image = cv2.imread(str(written / "overview.png"))[..., ::-1]
+    height = image.shape[0] // 3
+    assert image.shape[1] == 5 * SIZE and height > SIZE
+    for m in range(3):
+        end = image.shape[0] - (2 - m) * (SIZE + 22)
+        np.testing.assert_array_equal(image[end - SIZE : end, :SIZE], frames.crops[m])
+
+
+def test_following_keeps_the_identity_and_agrees_with_encoding(model, frames, reconstruction):
+    others = np.random.default_rng(2).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    followed = follow_frames(model, frames.crops, np.concatenate([others, frames.crops[1:]]))
+    parameters = reconstruction.parameters
+    np.testing.assert_allclose(followed.shape, parameters.shape, atol=1e-5)
+    np.testing.assert_allclose(followed.albedo, parameters.albedo, atol=1e-5)
+    for name in ("rotation", "translation", "expression", "illumination"):
+        np.testing.assert_allclose(
+            getattr(followed, name)[:, 2:], getattr(parameters, name)[:, 1:], rtol=1e-4, atol=1e-4
+        )
+    assert np.abs(followed.rotation[:, 0] - followed.rotation[:, 1]).max() > 1e-5
+
+
+def test_an_overlay_lands_where_the_crop_was(model, reconstruction):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (300, 280, 3), np.uint8)
+    transform = CropTransform(left=60, top=-40, source_width=2 * SIZE, size=SIZE)
+    vertices = reconstruction.faces.vertices[..., 0].numpy()
+    colours = reconstruction.faces.colours[..., 0].numpy()
+    result = place_overlay(image, vertices, colours, transform, model)
+    pictures = render_frame_pictures(
+        crop_image(image, transform), reconstruction.faces, 0, 0, model.template, model.camera
+    )
+    drawn = np.abs(crop_image(result, transform).astype(int) - pictures["overlay"])
+    inside = slice(20, SIZE), slice(0, SIZE)  # rows that the image has
+    assert drawn[inside].mean() < 3.0
+    assert np.abs(result.astype(int) - image)[:152, 60:252].mean() > 20.0
+    outside = np.ones(image.shape[:2], bool)
+    outside[:152, 60:252] = False
+    np.testing.assert_array_equal(result[outside], image[outside])
+
+
+def test_a_large_face_is_rendered_small_and_scaled_up(model, reconstruction):
+    image = np.zeros((1000, 1000, 3), np.uint8)
+    vertices = reconstruction.faces.vertices[..., 0].numpy()
+    white = np.ones_like(vertices)
+    result = place_overlay(image, vertices, white, CropTransform(50, 60, 900, SIZE), model)
+    small = place_overlay(image, vertices, white, CropTransform(50, 60, 300, SIZE), model)
+    large_share = (result[60:960, 50:950] > 127).mean()
+    assert large_share == pytest.approx((small[60:360, 50:350] > 127).mean(), rel=0.02)
+    assert large_share > 0.1
+
+
+def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
+    tmp_path, model, frames, monkeypatch
+):
+    monkeypatch.setattr("fml_tf.reconstruction.video._CHUNK", 2)
+    source = [np.full((120, 150, 3), 5 * n + 20, np.uint8) for n in range(5)]
+    write_video(tmp_path / "clip.mp4", source)
+    box = CropTransform(left=20, top=10, source_width=100, size=SIZE)
+    scan = VideoScan(
+        path=tmp_path / "clip.mp4",
+        num_frames=5,
+        transforms={0: box, 3: box, 4: box},
+        rotations=np.zeros((3, 3)),
+        sharpness=np.ones(3),
+    )
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    before = dict(read_frames(tmp_path / "clip.mp4"))
+    after = dict(read_frames(tmp_path / "overlay.mp4"))
+    assert list(after) == list(before)
+    for number in before:
+        changed = np.abs(after[number].astype(int) - before[number]).mean(axis=-1)
+        assert changed[110:].max() < 25  # outside of the crop: compression only
+        assert (changed.max() > 50) == (number in scan.transforms)
+
+
+def test_a_new_output_directory_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "runs" / "face"
+    with pytest.raises(RuntimeError), output_directory(path) as directory:
+        (directory / "identity.obj").write_text("half")
+        raise RuntimeError("cut")
+    assert not list((tmp_path / "runs").iterdir())
+    with output_directory(path) as directory:
+        (directory / "identity.obj").write_text("whole")
+        assert not path.exists()
+    assert (path / "identity.obj").read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["face"]
+
+
+def test_an_empty_output_directory_is_taken(tmp_path):
+    with output_directory(tmp_path) as directory:
+        (directory / "identity.obj").write_text("")
+    assert [p.name for p in tmp_path.iterdir()] == ["identity.obj"]
+
+
+def test_files_in_the_output_directory_are_refused_or_replaced(tmp_path):
+    for name in ("identity.obj", "frame_0007.obj", "mine.txt"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(ValueError, match="--overwrite"), output_directory(tmp_path):
+        pytest.fail("must not be entered")
+    with pytest.raises(RuntimeError), output_directory(tmp_path, overwrite=True):
+        raise RuntimeError("cut")
+    assert (tmp_path / "frame_0007.obj").read_text() == "old"
+    with output_directory(tmp_path, overwrite=True) as directory:
+        (directory / "identity.obj").write_text("new")
+    # The old run's seventh frame is no frame of the new run; the user's own file stays.
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        "identity.obj": "new",
+        "mine.txt": "old",
+    }
+    with (
+        pytest.raises(ValueError, match=r"mine\.txt: not a folder"),
+        output_directory(tmp_path / "mine.txt"),
+    ):
+        pytest.fail("must not be entered")

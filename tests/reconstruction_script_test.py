@@ -1,0 +1,157 @@
+"""`reconstruct.py` from files to files, with the real detector and a tiny untrained model."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import tensorflow as tf
+from absl import flags
+
+import reconstruct
+from datasets.video_faces.dummy_videos import portrait_frames, write_video
+from fml_tf.config import ModelConfig
+from fml_tf.mesh.files import read_mesh
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.preprocessing.video import read_frames
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    model = FmlModel(ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5))
+    model.save_config(str(directory))
+    state = tf.train.Checkpoint(model=model.weights_checkpoint())
+    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return reconstruct.load_model(str(checkpoint))
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return reconstruct.DlibLandmarkDetector()
+
+
+@pytest.fixture
+def run(tmp_path, checkpoint, model, detector, monkeypatch):
+    """Runs the script with flags; checkpoint and detector are read once for all tests."""
+    load_model = reconstruct.load_model
+    monkeypatch.setattr(reconstruct, "DlibLandmarkDetector", lambda: detector)
+    monkeypatch.setattr(
+        reconstruct,
+        "load_model",
+        lambda path: model if path == str(checkpoint) else load_model(path),
+    )
+
+    def run(*arguments, **options):
+        options = {"checkpoint": checkpoint, "output_dir": tmp_path / "out"} | options
+        values = flags.FlagValues()
+        reconstruct.define_flags(values)
+        values(["reconstruct.py", *arguments, *(f"--{k}={v}" for k, v in options.items())])
+        reconstruct.main([], values)
+
+    return run
+
+
+@pytest.fixture
+def portrait(tmp_path):
+    path = tmp_path / "portrait.png"
+    cv2.imwrite(str(path), skimage.data.astronaut()[..., ::-1])
+    return path
+
+
+def test_a_portrait(run, portrait, model, tmp_path):
+    run(input=portrait)
+    out = tmp_path / "out"
+    assert {p.name for p in out.iterdir()} == {
+        "face.glb",
+        "frame_0000.obj",
+        "identity.obj",
+        "landmarks_3d.npy",
+        "overview.png",
+        "parameters.npz",
+    }
+    # An untrained model's prediction is the mean face where the detector saw the portrait's.
+    identity = read_mesh(out / "identity.obj").vertices
+    np.testing.assert_allclose(identity, model.template.mean_shape, atol=1e-3)
+    posed = read_mesh(out / "frame_0000.obj").vertices[model.template.landmark_vertices]
+    with np.load(out / "parameters.npz") as values:
+        matrix = values["crop_transforms"][0]
+        focal_length = values["focal_length_px"] / values["crop_size"][0]
+    crop = 96 * (0.5 + focal_length * posed[:, :2] * [1, -1] / -posed[:, 2:])
+    source = (crop - matrix[:, 2]) / matrix[0, 0]
+    np.testing.assert_allclose(source.mean(axis=0), [222, 130], atol=20)  # her face
+    assert 80 < np.ptp(source[:, 0]) < 160
+
+
+def test_a_folder_pools_over_its_photos(run, portrait, tmp_path):
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(portrait, album / "a.png")
+    cv2.imwrite(str(album / "b.jpg"), portrait_frames(3)[2][..., ::-1])
+    cv2.imwrite(str(album / "c.png"), np.zeros((200, 200, 3), np.uint8))
+    (album / "notes.txt").write_text("x")
+    run(input=album)
+    with np.load(tmp_path / "out" / "parameters.npz") as values:
+        assert values["frame_names"].tolist() == ["a.png", "b.jpg"]
+        assert values["shape"].shape == (6,) and values["rotation"].shape == (2, 3)
+    assert (tmp_path / "out" / "frame_0001.obj").exists()
+    assert not (tmp_path / "out" / "overlay.mp4").exists()
+
+
+def test_a_video(run, tmp_path):
+    clip = [*portrait_frames(4), np.zeros((480, 480, 3), np.uint8)]
+    write_video(tmp_path / "clip.mp4", clip)
+    run(input=tmp_path / "clip.mp4", num_frames=2)
+    out = tmp_path / "out"
+    with np.load(out / "parameters.npz") as values:
+        assert values["frame_numbers"].tolist() == [0, 3]  # furthest apart in pose
+    assert len(list(out.glob("frame_*.obj"))) == 2
+    assert len(list(read_frames(out / "overlay.mp4"))) == len(clip)
+
+
+def assert_refused(run, tmp_path, capsys, message, **options):
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_info:
+        run(**options)
+    assert exit_info.value.code == 2
+    line = capsys.readouterr().err
+    assert line.startswith("reconstruct.py: ") and message in line and line.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_used_is_told_in_a_line_and_nothing_is_written(
+    run, portrait, tmp_path, capsys
+):
+    def refused(message, **options):
+        assert_refused(run, tmp_path, capsys, message, **options)
+
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((300, 300, 3), 128, np.uint8))
+    refused("empty.png: no face was found", input=tmp_path / "empty.png")
+    refused("portrait.png: the face is too small", input=portrait, min_face_size=400)
+    refused("portrait.png: the landmarks are uncertain", input=portrait, min_confidence=1.0)
+    (tmp_path / "broken.jpg").write_text("garbage")
+    refused("broken.jpg: not an image", input=tmp_path / "broken.jpg")
+    (tmp_path / "broken.mp4").write_text("garbage")
+    refused("broken.mp4: not a video", input=tmp_path / "broken.mp4")
+    refused("missing.jpg: no such file", input=tmp_path / "missing.jpg")
+    refused("nowhere: holds no trained model", input=portrait, checkpoint=tmp_path / "nowhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("mine")
+    refused("--overwrite", input=portrait, output_dir=tmp_path / "full")
+    (tmp_path / "none").mkdir()
+    refused("none of its 0 files", input=tmp_path / "none")
+
+
+def test_overwrite_runs_again(run, portrait, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "frame_0009.obj").write_text("of an earlier run")
+    run("--overwrite", input=portrait)
+    assert not (tmp_path / "out" / "frame_0009.obj").exists()
+    assert (tmp_path / "out" / "identity.obj").exists()
