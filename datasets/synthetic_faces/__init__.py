@@ -1,6 +1,7 @@
 """Multi-frame images of synthetic people with known truth; see `README.md`."""
 
-from datasets.synthetic_faces.synthetic_faces_dataset_builder import (
+# Relative, since `tfds build` imports this folder as a top-level package.
+from .synthetic_faces_dataset_builder import (
     Builder,
     SyntheticFacesConfig,
     build,
