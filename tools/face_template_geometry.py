@@ -9,23 +9,29 @@ from scipy.sparse import csgraph
 from tools import face_template_marks as marks
 
 
+def mirror_vertices(vertices: np.ndarray) -> np.ndarray:
+    """[V] the vertex at each one's mirror image in x; refuses shapes that are not symmetric."""
+    gap, mirror = spatial.KDTree(vertices).query(vertices * [-1, 1, 1])
+    if gap.max() > 1e-6:
+        raise ValueError(f"the mesh is not symmetric: a vertex is {gap.max()} mm off its mirror's")
+    return mirror
+
+
 class HeadGeometry:
     """The coarse head and the questions that its marks ask of it.
 
     Args:
       vertices: [V, 3] mm, model space.
       quads: [F, 4] vertex indices.
-      symmetric: [V, 3], the same vertices on a shape that is symmetric in x.
+      mirror: [V] the vertex on the other side of each.
     """
 
-    def __init__(self, vertices: np.ndarray, quads: np.ndarray, symmetric: np.ndarray):
+    def __init__(self, vertices: np.ndarray, quads: np.ndarray, mirror: np.ndarray):
         self.vertices = vertices
         self.quads = quads
         sides = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
         self.edges = np.unique(np.sort(sides, axis=1), axis=0)
-        gap, self.mirror = spatial.KDTree(symmetric).query(symmetric * [-1, 1, 1])
-        if gap.max() > 1e-6:
-            raise ValueError("the base mesh is not symmetric")
+        self.mirror = mirror
 
     def _graph(self, lengths: np.ndarray) -> sparse.csr_matrix:
         a, b = self.edges.T
@@ -34,14 +40,10 @@ class HeadGeometry:
             (np.tile(lengths, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), (count, count)
         )
 
-    def edge_lengths(self) -> np.ndarray:
-        """[E] mm."""
-        a, b = self.edges.T
-        return np.linalg.norm(self.vertices[a] - self.vertices[b], axis=1)
-
-    def path(self, way_points, lengths: np.ndarray | None = None) -> list[int]:
+    def path(self, way_points) -> list[int]:
         """Vertices of the shortest edge path through the way points, both ends included."""
-        graph = self._graph(self.edge_lengths() if lengths is None else lengths)
+        a, b = self.edges.T
+        graph = self._graph(np.linalg.norm(self.vertices[a] - self.vertices[b], axis=1))
         path = [way_points[0]]
         for start, end in itertools.pairwise(way_points):
             _, before = csgraph.dijkstra(graph, indices=start, return_predecessors=True)
@@ -86,7 +88,7 @@ class HeadGeometry:
             np.add.at(normals, self.quads[:, k], area)
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
-    def contour_chain(self, point: np.ndarray, allowed: np.ndarray) -> tuple[int, list[int]]:
+    def contour_chain(self, point: np.ndarray, allowed: np.ndarray) -> tuple[int, np.ndarray]:
         """A contour landmark and the vertices over which it slides, from the face outwards.
 
         Args:
@@ -94,7 +96,7 @@ class HeadGeometry:
           allowed: [V] bool, the outer skin without the ears.
 
         Returns:
-          The landmark's vertex and the chain.
+          The landmark's vertex and the chain [C].
         """
         allowed = allowed & (self.vertices[:, 2] > marks.CONTOUR_BACK_Z)
         pivot = np.array([0.0, max(point[1], marks.CONTOUR_PIVOT_Y)])
@@ -103,19 +105,11 @@ class HeadGeometry:
         offset = self.vertices[:, :2] - pivot
         along, off_plane = offset @ outward, np.abs(offset @ [-outward[1], outward[0]])
 
-        def best(where: np.ndarray, cost: np.ndarray) -> int:
-            indices = np.flatnonzero(where)
-            return int(indices[cost[indices].argmin()])
-
-        seen = allowed & (self.vertex_normals()[:, 2] > marks.CONTOUR_FACING)
-        landmark = best(seen, np.hypot(along - reach, off_plane))
+        seen = np.flatnonzero(allowed & (self.vertex_normals()[:, 2] > marks.CONTOUR_FACING))
+        landmark = int(seen[np.hypot(along - reach, off_plane)[seen].argmin()])
         depth = self.vertices[landmark, 2] - self.vertices[:, 2]
-        start = best(allowed, np.hypot(along - reach + marks.CONTOUR_INSIDE_MM, off_plane))
-        behind = allowed & (along > reach / 2) & (depth < marks.CONTOUR_BEHIND_MM)
-        end = best(behind, off_plane**2 - 4 * depth)
-        a, b = self.edges.T
-        lengths = self.edge_lengths() * (1 + (off_plane[a] + off_plane[b]) ** 2)
-        lengths = np.where(allowed[a] & allowed[b], lengths, 1e6)
-        path = self.path([start, landmark, end], lengths)
-        chain = [i for i in path if i == landmark or off_plane[i] < marks.CONTOUR_OFF_PLANE_MM]
-        return landmark, chain
+        near = allowed & (off_plane < marks.CONTOUR_OFF_PLANE_MM)
+        near &= (along > reach - marks.CONTOUR_INSIDE_MM) & (depth < marks.CONTOUR_BEHIND_MM)
+        near[landmark] = True
+        chain = np.flatnonzero(near)
+        return landmark, chain[np.argsort((along - self.vertices[:, 2])[chain], kind="stable")]

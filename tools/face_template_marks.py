@@ -37,17 +37,16 @@ CONTOUR = (
 CONTOUR_PIVOT_Y = -56.0
 # The landmark itself is seen from the front: the least z of its normal.
 CONTOUR_FACING = 0.15
-# A chain begins this far inside the landmark, seen from the front, and ends this far behind it, or
-# in front of the ears.
-CONTOUR_INSIDE_MM = 22.0
+# Its chain begins this far inside it, seen from the front, and ends this far behind it or in front
+# of the ears; the chain's vertices are this near to the plane.
+CONTOUR_INSIDE_MM = 20.0
 CONTOUR_BEHIND_MM = 32.0
 CONTOUR_BACK_Z = -8.0
-# Vertices of the chain that lie further off the plane are left out.
-CONTOUR_OFF_PLANE_MM = 2.5
+CONTOUR_OFF_PLANE_MM = 5.0
 
 # Way points of closed curves, joined along the shortest edge paths and mirrored.
 FACE_BORDER = (
-    747, 746, 820, 1235, 741, 740, 795, 812, 770, 763, 771, 1530, 1532, 1526, 266, 242, 1522, 1525,
+    754, 746, 820, 1235, 741, 740, 795, 812, 770, 763, 771, 774, 1532, 1526, 266, 242, 1522, 1525,
     1538, 1536,
 )  # fmt: skip
 UPPER_LIP_BORDER = (466, 463, 460, 457, 451, 1637, 447, 413, 412, 427, 425)

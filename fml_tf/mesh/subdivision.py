@@ -27,24 +27,24 @@ def catmull_clark(faces: np.ndarray, num_vertices: int) -> tuple[sparse.csr_matr
       ValueError: an edge with more than two faces, a vertex without a face, an index out of range.
     """
     groups = [np.asarray(g) for g in (faces if isinstance(faces, list) else [faces])]
-    for group in groups:
-        if group.size and (group.min() < 0 or group.max() >= num_vertices):
-            raise ValueError(f"faces index vertices outside [0, {num_vertices})")
-    num_faces = sum(len(g) for g in groups)
-    face_starts = np.cumsum([0] + [len(g) for g in groups[:-1]])
-
-    # Every face's corners, as flat lists: face, this vertex, the next vertex of the face.
-    corner_face = np.concatenate(
-        [np.repeat(start + np.arange(len(g)), g.shape[1]) for start, g in zip(face_starts, groups)]
-    )
+    # Every face's corners as flat lists: the face, its size, this vertex, and the places of the
+    # face's next and previous corner in these lists.
+    sizes = np.concatenate([np.full(len(g), g.shape[1]) for g in groups])
+    num_faces = len(sizes)
+    corner_face = np.repeat(np.arange(num_faces), sizes)
+    corner_size = sizes[corner_face]
     corner_vertex = np.concatenate([g.reshape(-1) for g in groups])
-    corner_next = np.concatenate([np.roll(g, -1, axis=1).reshape(-1) for g in groups])
-    corner_size = np.concatenate([np.full(g.size, g.shape[1]) for g in groups])
+    if corner_vertex.min() < 0 or corner_vertex.max() >= num_vertices:
+        raise ValueError(f"faces index vertices outside [0, {num_vertices})")
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.arange(len(corner_vertex)) - first
+    next_corner = first + (place + 1) % corner_size
+    previous_corner = first + (place - 1) % corner_size
+
     face_degree = np.bincount(corner_vertex, minlength=num_vertices)
     if (face_degree == 0).any():
         raise ValueError(f"vertex {np.flatnonzero(face_degree == 0)[0]} belongs to no face")
-
-    directed = np.stack([corner_vertex, corner_next], axis=1)
+    directed = np.stack([corner_vertex, corner_vertex[next_corner]], axis=1)
     edges, corner_edge, edge_faces = np.unique(
         np.sort(directed, axis=1), axis=0, return_inverse=True, return_counts=True
     )
@@ -78,7 +78,7 @@ def catmull_clark(faces: np.ndarray, num_vertices: int) -> tuple[sparse.csr_matr
     smooth = sparse.diags(1 / valence) @ (face_mean + 2 * edge_mean)
     smooth += sparse.diags((valence - 3) / valence)
 
-    # Boundary vertex: 3/4 v + 1/8 of its two boundary neighbours; a corner with more stays put.
+    # Boundary vertex: 3/4 v + 1/8 of its two boundary neighbours; where boundaries touch it stays.
     boundary = edges[on_boundary]
     boundary_degree = np.bincount(boundary.reshape(-1), minlength=num_vertices)
     regular = (boundary_degree == 2).astype(float)
@@ -95,12 +95,6 @@ def catmull_clark(faces: np.ndarray, num_vertices: int) -> tuple[sparse.csr_matr
     operator = sparse.vstack([vertex_points, edge_points, face_points]).tocsr()
     operator.eliminate_zeros()
 
-    previous_corner = np.concatenate(
-        [
-            np.roll(_positions(g), 1, axis=1).reshape(-1) + offset
-            for g, offset in zip(groups, _offsets(groups))
-        ]
-    )
     new_faces = np.stack(
         [
             corner_vertex,
@@ -111,14 +105,6 @@ def catmull_clark(faces: np.ndarray, num_vertices: int) -> tuple[sparse.csr_matr
         axis=1,
     )
     return operator, new_faces.astype(np.int32)
-
-
-def _positions(group: np.ndarray) -> np.ndarray:
-    return np.arange(group.size).reshape(group.shape)
-
-
-def _offsets(groups: list[np.ndarray]) -> np.ndarray:
-    return np.cumsum([0] + [g.size for g in groups[:-1]])
 
 
 def triangulate(quads: np.ndarray) -> np.ndarray:

@@ -3,8 +3,7 @@
 `tools/build_face_template.py` made the asset and documents where its data comes from. It holds the
 coarse level; the finer ones are Catmull-Clark subdivisions of it, so that landmarks, masks, means
 and displacements of all levels correspond and coarse vertex i is vertex i of every level. The
-origin (60 mm behind the outer eye corners) is that of the coarse average; means differ by shape
-alone.
+origin is 60 mm behind the outer eye corners of the coarse level, for every mean.
 """
 
 import dataclasses
@@ -71,7 +70,7 @@ class IdentityAssets:
       target_names: T names, such as "nose-hump-incr"; the targets of a left and a right part are
         one symmetric target, one-sided changes are in the group "asym".
       target_groups: T names: head, forehead, eyebrows, eyes, ears, nose, mouth, cheek, chin, neck,
-        asym, weight.
+        asym.
       target_opposites: [T] int32, index of the target in the opposite direction, -1 for none.
       target_displacements: [T, V, 3] float32 mm at weight 1, about the far end of what is human.
       accessories: eyes, teeth and tongue.
