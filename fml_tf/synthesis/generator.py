@@ -17,11 +17,11 @@ from fml_tf.synthesis.scene import HeadPose, Light, sample_lights, sample_poses
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 
-SOURCE_SIZE = 320
+SOURCE_SIZE = 304
 CROP_SIZE = 240
 # Width of a face's crop in space, about (mm), and its share of the source picture.
 _CROP_WIDTH_MM = 225.0
-_CROP_SHARE = 0.8
+_CROP_SHARE = 0.85
 _COARSEST = "4k"
 _OCCLUDED_SHARE = 0.12
 _JPEG_QUALITY = 95

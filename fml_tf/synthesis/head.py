@@ -12,9 +12,25 @@ from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
 # Rings that continue the skin's lower border into neck and shoulders: how far below the border
-# (mm), how much wider across and in depth, and whether a ring is clothed.
-_NECK_RINGS = ((18, 1.0, 1.0, 0), (42, 1.06, 1.05, 0), (58, 1.3, 1.2, 1), (78, 2.4, 1.5, 1))
-_NECK_RINGS += ((120, 3.2, 1.8, 1), (260, 3.5, 2.0, 1))
+# (mm), how much wider across and in depth, and how much clothed. Many, since the rasteriser is slow
+# at slanted triangles.
+_NECK_PROFILE = np.array(
+    [
+        [0, 1.0, 1.0, 0],
+        [18, 1.0, 1.0, 0],
+        [42, 1.06, 1.05, 0],
+        [58, 1.3, 1.2, 1],
+        [78, 2.4, 1.5, 1],
+        [120, 3.2, 1.8, 1],
+    ]
+)
+_NECK_RINGS = np.stack(
+    [
+        np.interp([10, 20, 30, 40, 46, 52, 57, 62, 67, 72, 78, 90, 105, 120], *columns)
+        for columns in ((_NECK_PROFILE[:, 0], values) for values in _NECK_PROFILE.T)
+    ],
+    axis=1,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +137,7 @@ class HeadModel:
         for name, rows in self._part_rows.items():
             kind = "eye" if name.startswith("eye") else "teeth" if "teeth" in name else "mouth"
             masks[kind][rows] = 1
-        clothed = np.repeat([ring[3] for ring in _NECK_RINGS], len(self._loop))
+        clothed = np.repeat(_NECK_RINGS[:, 3], len(self._loop))
         masks["cloth"][neck_start:glasses_start] = clothed
         skin[neck_start:glasses_start] = 1 - clothed
         # The neck has the colour of the skin under the jaw all round.
@@ -169,7 +185,7 @@ class HeadModel:
         border = shape[self._loop]
         centre = border.mean(axis=0)
         rings = [
-            (border - centre) * (across, 0.25 if clothed else 1, depth) + centre - (0, down, 0)
+            (border - centre) * (across, 1 - 0.75 * clothed, depth) + centre - (0, down, 0)
             for down, across, depth, clothed in _NECK_RINGS
         ]
         return np.concatenate([shape, *rings, glasses]).astype(np.float32)

@@ -44,10 +44,13 @@ class Renderer:
             ],
             axis=1,
         )
-        self._normals = tf.function(
-            lambda vertices: vertex_normals(vertices, self._one_ring), reduce_retracing=True
-        )
+        self._shading_basis = tf.function(self._shading_basis, reduce_retracing=True)
         self._rasterizers = {}
+
+    def _shading_basis(self, vertices):
+        """Normals [V', 3] and their spherical harmonics [V', 9] of vertices [V', 3]."""
+        normals = vertex_normals(vertices[:, :, None], self._one_ring)
+        return normals[:, :, 0], spherical_harmonics(normals)[:, :, 0]
 
     def _rasterize(self, vertices, triangles, camera):
         """Fragments, and the triangles that face the camera, to which they refer."""
@@ -103,14 +106,12 @@ class Renderer:
             ),
             shape=(covered.sum(), len(vertices)),
         )
-        vertex_normals = self._normals(posed[:, :, None])
-        bands = spherical_harmonics(vertex_normals)[..., 0].numpy()
-        vertex_normals = vertex_normals[..., 0].numpy()
+        normals, bands = (values.numpy() for values in self._shading_basis(tf.constant(posed)))
         plain = sum(
             getattr(self._head.material, kind)[:, None] * person.colours[kind].astype(np.float32)
             for kind in self._kinds
         )
-        attributes = [vertex_normals, bands @ light.ambient, plain, self._static]
+        attributes = [normals, bands @ light.ambient, plain, self._static]
         pixels = interpolation @ np.concatenate(attributes, axis=1)
         normals, ambient, albedo, points, eye, skin, is_eye, shine = np.split(
             pixels, [3, 6, 9, 11, 14, 15, 16], axis=1

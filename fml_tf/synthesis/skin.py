@@ -18,7 +18,7 @@ _MELANIN_RAMP = np.array(
     ]
 )
 # Factor on the skin's colour per unit of blood above (or below) the usual.
-_BLOOD = np.array([-0.01, -0.16, -0.13])
+_BLOOD = np.array([-0.01, -0.16, -0.13], np.float32)
 _HAIR_COLOURS = {
     "black": (0.09, 0.075, 0.07),
     "dark brown": (0.18, 0.12, 0.09),
@@ -137,13 +137,31 @@ def sample_skin_style(
     )
 
 
+# The ramp in fine steps, to look up.
+_SKIN_BY_MELANIN = np.stack(
+    [
+        np.interp(np.linspace(0, 1, 1024), np.linspace(0, 1, len(_MELANIN_RAMP)), channel)
+        for channel in _MELANIN_RAMP.T
+    ],
+    axis=1,
+).astype(np.float32)
+
+
 def skin_colour(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
-    """sRGB albedo [..., 3] of skin by melanin in [0, 1] and blood, about -1 to 1, both [...]."""
-    steps = np.linspace(0, 1, len(_MELANIN_RAMP))
-    base = np.stack([np.interp(melanin, steps, channel) for channel in _MELANIN_RAMP.T], axis=-1)
+    """sRGB albedo of skin.
+
+    Args:
+      melanin: [...] in [0, 1].
+      blood: [...], about -1 to 1.
+
+    Returns:
+      [..., 3] float32.
+    """
+    melanin = np.clip(melanin, 0, 1).astype(np.float32)
+    base = _SKIN_BY_MELANIN[np.rint(1023 * melanin).astype(int)]
     # Under much melanin blood shows less.
-    shown = (np.clip(blood, -1.2, 1.5) * (1 - 0.6 * np.asarray(melanin)))[..., None]
-    return np.clip(base * (1 + _BLOOD * shown), 0.02, 0.98)
+    shown = np.clip(blood, -1.2, 1.5).astype(np.float32) * (1 - np.float32(0.6) * melanin)
+    return np.clip(base * (1 + _BLOOD * shown[..., None]), 0.02, 0.98)
 
 
 class SkinPainter:
@@ -176,7 +194,7 @@ class SkinPainter:
         blood += rng.uniform(0, 0.4) * self._chin + 0.6 * style.lid_shade * self._lids
         if style.freckles:
             melanin += self._freckles(style, rng)
-        albedo = skin_colour(np.clip(melanin, 0, 1), blood).astype(np.float32)
+        albedo = skin_colour(melanin, blood)
         if style.num_moles:
             albedo = _blend(albedo, (0.16, 0.10, 0.08), 0.75 * self._moles(style, rng))
         albedo = self._paint_makeup(albedo, style)
@@ -214,7 +232,8 @@ class SkinPainter:
         return self._canvas.blur(self._canvas.dots(centres, radii), 0.4)
 
     def _paint_makeup(self, albedo, style):
-        albedo = _blend(albedo, (0.85, 0.35, 0.36), 0.2 * style.blush * self._cheeks)
+        if style.blush:
+            albedo = _blend(albedo, (0.85, 0.35, 0.36), 0.2 * style.blush * self._cheeks)
         if style.eye_shadow:
             albedo = _blend(albedo, style.eye_shadow_colour, style.eye_shadow * self._lids)
         # The rims of the lids are dark by their lashes, more so with a liner.
@@ -227,10 +246,9 @@ class SkinPainter:
 
     def _paint_lips(self, albedo, style, rng):
         redness = style.lip_redness
-        bare = np.mean(albedo, axis=(0, 1)) * (0.3, 0.2, 0.22) + 0.7 * skin_colour(
-            np.array(min(1, style.melanin + 0.12)), np.array(style.blood)
-        ) * (1.0 - 0.02 * redness, 1 - 0.30 * redness, 1 - 0.22 * redness)
-        albedo = _blend(albedo, bare * (1.02, 0.95, 0.97), (0.55 + 0.4 * redness) * self._lips)
+        darker = skin_colour(np.array(style.melanin + 0.1), np.array(style.blood))
+        bare = darker * (1.0 - 0.02 * redness, 0.98 - 0.28 * redness, 1 - 0.21 * redness)
+        albedo = _blend(albedo, bare, (0.55 + 0.4 * redness) * self._lips)
         if style.lipstick:
             albedo = _blend(albedo, style.lipstick_colour, style.lipstick * self._lips)
         grain = self._canvas.noise(rng, (1.5, 6))
@@ -238,17 +256,18 @@ class SkinPainter:
 
     def _paint_hair(self, albedo, style, rng):
         canvas = self._canvas
-        roots = np.clip(0.5 * albedo.mean(axis=(0, 1)) * 0.5 + 0.5 * style.hair_colour, 0, 1)
-        fuzz = np.clip(0.5 + 0.4 * canvas.noise(rng, (1.2, 1.8)), 0, 1)
-        shadow = np.clip(style.stubble * 0.5, 0, 1) * fuzz
-        area = np.clip(self._beard_area + self._moustache_area, 0, 1)
-        albedo = _blend(albedo, roots, shadow * area)
-        fuzz = np.clip(0.75 + 0.3 * canvas.noise(rng, (1.2, 3.5)), 0, 1)
-        ragged = np.clip(1.6 * self._beard_area + 0.2 * canvas.noise(rng, (4, 6)) - 0.2, 0, 1)
-        albedo = _blend(
-            albedo, style.hair_colour, style.beard * fuzz * ragged * self._beard_area**0.3
-        )
-        albedo = _blend(albedo, style.hair_colour, style.moustache * fuzz * self._moustache_area)
+        if style.stubble:
+            skin = skin_colour(np.array(style.melanin), np.array(style.blood))
+            fuzz = np.clip(0.5 + 0.4 * canvas.noise(rng, (1.2, 1.8)), 0, 1)
+            area = np.clip(self._beard_area + self._moustache_area, 0, 1)
+            roots = 0.3 * skin + 0.5 * style.hair_colour
+            albedo = _blend(albedo, roots, 0.5 * style.stubble * fuzz * area)
+        if style.beard or style.moustache:
+            fuzz = np.clip(0.75 + 0.3 * canvas.noise(rng, (1.2, 3.5)), 0, 1)
+            ragged = np.clip(1.6 * self._beard_area + 0.2 * canvas.noise(rng, (4, 6)) - 0.2, 0, 1)
+            area = style.beard * ragged * self._beard_area**0.3
+            area = np.maximum(area, style.moustache * self._moustache_area)
+            albedo = _blend(albedo, style.hair_colour, fuzz * area)
         albedo = _blend(albedo, style.brow_colour, self._brows(style, rng))
         streaks = 1 + 0.12 * canvas.noise(rng, (2, 22)) + 0.08 * canvas.noise(rng, (12, 30))
         hair = np.clip(style.hair_colour * streaks[..., None], 0.02, 0.95)
