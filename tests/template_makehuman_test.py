@@ -197,7 +197,7 @@ def test_accessories_fit_in_the_head_and_follow_it(template):
 
 
 def test_loads_by_name():
-    assert load_template("makehuman", "4k") is load_makehuman("4k", "average")
+    assert load_template("makehuman") is load_makehuman(mean="average") is load_makehuman()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ r"""Draws what the open face template holds, to be looked at after it is built a
 
     python -m tools.draw_face_template --output_dir=DIR
 
-Writes means.png, landmarks.png (with the chains over which the contour slides), regions.png,
+Writes means.png, landmarks.png (with the vertices over which the contour slides), regions.png,
 units.png (all blendshapes at 1) and identity.png (all identity targets at 1).
 """
 
@@ -51,20 +51,22 @@ class Painter:
             [mesh.triangles + start for mesh, start in zip(meshes, starts)]
         )
 
-    def shape(self, mean="average", unit=None, target=None, weight=1.0) -> np.ndarray:
-        """[V + accessories, 3] mm: a mean plus a blendshape or an identity target."""
-        head = self.template.mean_shape if mean == "average" else self.identity.means[mean]
-        parts = [head] + [
-            a.mean_shape if mean == "average" else a.means[mean] for a in self.identity.accessories
-        ]
-        shapes = [self.template.blendshapes] + [a.blendshapes for a in self.identity.accessories]
+    def shape(self, mean: str = "average", unit=None, target=None) -> np.ndarray:
+        """[V + accessories, 3] mm: a mean, plus a blendshape or an identity target at 1."""
+        template, parts = self.template, self.identity.accessories
+        if mean == "average":
+            shapes = [template.mean_shape] + [part.mean_shape for part in parts]
+        else:
+            shapes = [self.identity.means[mean]] + [part.means[mean] for part in parts]
+        shape = np.concatenate(shapes)
+        if unit is not None:
+            changes = [template.blendshapes[unit]] + [part.blendshapes[unit] for part in parts]
+            shape += np.concatenate(changes)
         if target is not None:
-            shapes = [self.identity.target_displacements]
-            shapes += [a.target_displacements for a in self.identity.accessories]
-        index = target if unit is None else unit
-        if index is not None:
-            parts = [part + weight * s[index] for part, s in zip(parts, shapes)]
-        return np.concatenate(parts)
+            changes = [self.identity.target_displacements[target]]
+            changes += [part.target_displacements[target] for part in parts]
+            shape += np.concatenate(changes)
+        return shape
 
     def colours(self, head=SKIN) -> np.ndarray:
         """[V + accessories, 3] RGB; `head` is one colour or one a vertex."""
@@ -134,7 +136,7 @@ def draw_means(painter: Painter) -> np.ndarray:
 
 
 def draw_landmarks(painter: Painter) -> np.ndarray:
-    """Numbered landmarks (grey where hidden) and contour chains from several sides."""
+    """Numbered landmarks (grey where hidden) and the contour's candidates from several sides."""
     template = painter.template
     landmarks = template.mean_shape[template.landmark_vertices]
     eyes, mouth = landmarks[36:48].mean(axis=0), landmarks[48:66].mean(axis=0)
@@ -151,7 +153,8 @@ def draw_landmarks(painter: Painter) -> np.ndarray:
         picture, pixels, hidden = painter.paint(painter.shape(), painter.colours(), 900, **view)
         for number, chain in enumerate(template.contour_candidates):
             colour = (0, 160, 0) if number % 2 else (200, 120, 0)
-            cv2.polylines(picture, [pixels[chain].astype(np.int32)], False, colour, 1, cv2.LINE_AA)
+            for place in pixels[np.unique(chain)].astype(int).tolist():
+                cv2.circle(picture, place, 2, colour, -1)
         for number, vertex in zip(LANDMARK_NUMBERS, template.landmark_vertices):
             place = tuple(pixels[vertex].astype(int).tolist())
             cv2.circle(picture, place, 3, (150, 150, 150) if hidden[vertex] else (0, 0, 255), -1)

@@ -42,7 +42,7 @@ CONTOUR_FACING = 0.15
 CONTOUR_INSIDE_MM = 20.0
 CONTOUR_BEHIND_MM = 32.0
 CONTOUR_BACK_Z = -8.0
-CONTOUR_OFF_PLANE_MM = 5.0
+CONTOUR_OFF_PLANE_MM = 3.5
 
 # Way points of closed curves, joined along the shortest edge paths and mirrored.
 FACE_BORDER = (

@@ -139,7 +139,6 @@ def _head(resolution: str) -> _Level:
     return _Level(asset["quads"].astype(np.int64), rows, SUBDIVISIONS[resolution])
 
 
-@functools.cache
 def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplate:
     """The open template; cached in the process, so treat its arrays as constants.
 
@@ -150,6 +149,11 @@ def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplat
     Raises:
       ValueError: unknown resolution or mean.
     """
+    return _load_makehuman(resolution, mean)  # one cache entry however the arguments are passed
+
+
+@functools.cache
+def _load_makehuman(resolution: str, mean: str) -> FaceTemplate:
     head, asset = _head(resolution), _asset()
     if mean not in mean_names():
         raise ValueError(f"mean {mean!r} is unknown; one of {', '.join(mean_names())}")
@@ -176,13 +180,17 @@ def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplat
     )
 
 
-@functools.cache
 def load_identity_assets(resolution: str = "4k") -> IdentityAssets:
     """Means, identity targets and accessories for synthetic data; cached like `load_makehuman`.
 
     Raises:
       ValueError: unknown resolution.
     """
+    return _load_identity_assets(resolution)
+
+
+@functools.cache
+def _load_identity_assets(resolution: str) -> IdentityAssets:
     head, asset = _head(resolution), _asset()
     names = mean_names()[1:]
     accessories = []
