@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from absl import app, flags
 
+from fml_tf.mesh.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman, mean_names
@@ -20,12 +21,8 @@ _OUTPUT = flags.DEFINE_string("output_dir", None, "Where the pictures go.", requ
 _RESOLUTION = flags.DEFINE_string("resolution", "16k", "Resolution of the template.")
 
 SKIN = (0.85, 0.68, 0.58)
-EYE, IRIS, TOOTH, TONGUE = (
-    (0.95, 0.95, 0.95),
-    (0.25, 0.18, 0.1),
-    (0.9, 0.88, 0.82),
-    (0.75, 0.4, 0.4),
-)
+EYE, IRIS = (0.95, 0.95, 0.95), (0.25, 0.18, 0.1)
+TOOTH, TONGUE = (0.9, 0.88, 0.82), (0.75, 0.4, 0.4)
 DISTANCE_MM, FOCAL_LENGTH = 700.0, 3.4  # of crop widths
 CENTRE = np.array([0.0, -25.0, 20.0])
 REGION_COLOURS = {
@@ -50,6 +47,7 @@ class Painter:
         self.triangles = np.concatenate(
             [mesh.triangles + start for mesh, start in zip(meshes, starts)]
         )
+        self.one_ring = build_one_ring(self.triangles, starts[-1])
 
     def shape(self, mean: str = "average", unit=None, target=None) -> np.ndarray:
         """[V + accessories, 3] mm: a mean, plus a blendshape or an identity target at 1."""
@@ -81,7 +79,7 @@ class Painter:
         return np.concatenate(colours)
 
     def paint(self, shape, colours, size, yaw=0.0, pitch=0.0, zoom=1.0, centre=CENTRE):
-        """Picture [size, size, 3] uint8 BGR and the camera-space vertices with their pixels."""
+        """Picture [size, size, 3] uint8 BGR, and of each vertex its pixel and if it is hidden."""
         camera = PerspectiveCamera(FOCAL_LENGTH * zoom * size, size, size)
         yaw, pitch = np.radians([yaw, pitch])
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
@@ -90,12 +88,7 @@ class Painter:
         )
         points = (shape - centre) @ (nod @ turn).T - [0, 0, DISTANCE_MM]
         points = points.astype(np.float32)
-        corners = points[self.triangles]
-        area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals = np.zeros_like(points)
-        for k in range(3):
-            np.add.at(normals, self.triangles[:, k], area)
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+        normals = vertex_normals(points[..., None], self.one_ring).numpy()[..., 0]
         light = 0.25 + 0.75 * np.clip(normals @ np.array([0.3, 0.4, 0.87]), 0, 1)
         fragments = rasterize(points, self.triangles, camera)
         shaded = (colours * light[:, None]).astype(np.float32)
