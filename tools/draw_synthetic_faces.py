@@ -50,7 +50,7 @@ def example_row(generator: FaceGenerator, index: int, with_landmarks: bool) -> n
         if with_landmarks:
             confidences = example["landmark_confidence"][frame]
             for point, confidence in zip(example["landmarks"][frame], confidences):
-                colour = (255 * (1 - confidence), 255 * confidence, 0)
+                colour = (255 * float(1 - confidence), 255 * float(confidence), 0)
                 cv2.circle(tile, tuple(np.round(point - 0.5).astype(int)), 1, colour, -1)
         tiles.append(tile)
     return np.concatenate(tiles, axis=1)

@@ -54,10 +54,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         ),
         SyntheticFacesConfig(
             name="small",
-            description="About twelve minutes on two processors.",
-            num_people=1200,
-            images_per_person=2,
-            resolution="16k",
+            description="About ten minutes on two processors.",
+            num_people=2400,
         ),
         SyntheticFacesConfig(
             name="tiny",

@@ -37,6 +37,6 @@ def detect(
     unit = 0.3 * rng.standard_normal(2) + 0.5 * shared + 0.8 * rng.standard_normal((count, 2))
     error = expected[:, None] * unit
     size = 0.5 * np.linalg.norm(error, axis=1) + 0.5 * expected
-    confidence = np.exp(-0.16 * size * np.exp(0.3 * rng.standard_normal(count)))
+    confidence = np.exp(-0.3 * size * np.exp(0.3 * rng.standard_normal(count)))
     noisy = landmarks + error * (face_width / _CROP)
     return noisy, np.clip(confidence, 0.01, 1.0)
