@@ -27,6 +27,19 @@ def test_a_variable_that_joins_later_gets_its_own_bias_correction():
     np.testing.assert_allclose(late, [0.9], atol=1e-5)  # Adam's first step is the rate itself
 
 
+def test_product_update_is_the_update_with_the_product():
+    random = np.random.default_rng(0)
+    start = random.normal(size=(5, 3)).astype(np.float32)
+    by_product, by_gradient = tf.Variable(start), tf.Variable(start)
+    optimizer = FusedAdam([by_product, by_gradient])
+    for _ in range(20):
+        left = tf.constant(random.normal(size=(5, 2)), tf.float32)
+        right = tf.constant(random.normal(size=(2, 3)), tf.float32)
+        optimizer.apply_product(left, right, by_product, tf.constant(0.01))
+        optimizer.apply([left @ right], [by_gradient], tf.constant(0.01))
+    np.testing.assert_allclose(by_product, by_gradient, rtol=1e-5, atol=1e-6)
+
+
 def test_state_survives_a_checkpoint(tmp_path):
     def run(steps, variable, optimizer):
         for step in steps:

@@ -43,16 +43,13 @@ class FusedAdam(tf.Module):
         if context.num_replicas_in_sync > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         for gradient, variable in zip(gradients, variables, strict=True):
-            index = self._index[variable.ref()]
-            count = self.counts[index]
-            # By handle, as the update below: each replica counts for itself.
-            tf.raw_ops.AssignAddVariableOp(resource=count.handle, value=1.0)
+            first_moment, second_moment, powers = self._next_state(variable)
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
-                m=self.first_moments[index].handle,
-                v=self.second_moments[index].handle,
-                beta1_power=tf.pow(self.beta_1, count),
-                beta2_power=tf.pow(self.beta_2, count),
+                m=first_moment,
+                v=second_moment,
+                beta1_power=powers[0],
+                beta2_power=powers[1],
                 lr=learning_rate,
                 beta1=self.beta_1,
                 beta2=self.beta_2,
@@ -61,6 +58,59 @@ class FusedAdam(tf.Module):
                 use_locking=False,
                 use_nesterov=False,
             )
+
+    def apply_product(self, left, right, variable, learning_rate) -> None:
+        """Updates one matrix whose gradient is `left` @ `right`, without ever making the gradient.
+
+        With K a small number of examples, the gradient of a large matrix is of rank K: to write it
+        to fresh memory and read it again costs more than the update itself. Replicas exchange the
+        factors, not their product.
+
+        Args:
+          left: [P, K].
+          right: [K, Q].
+          variable: [P, Q].
+          learning_rate: scalar tensor.
+        """
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            # Every replica has as many examples: what is gathered has a size known beforehand.
+            rank = replicas * left.shape[1]
+            left = tf.ensure_shape(context.all_gather(left, axis=1), (left.shape[0], rank))
+            right = tf.ensure_shape(context.all_gather(right, axis=0), (rank, right.shape[1]))
+        first_moment, second_moment, powers = self._next_state(variable)
+        scale = learning_rate * tf.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
+        handles = (variable.handle, first_moment, second_moment)
+        _update_by_product(
+            handles, left, right, scale, (self.beta_1, self.beta_2, self.epsilon), variable.dtype
+        )
+
+    def _next_state(self, variable):
+        """Counts a step of a variable: the handles of its moments, and β₁ᵗ and β₂ᵗ."""
+        index = self._index[variable.ref()]
+        count = self.counts[index]
+        # By handle, as the updates: each replica counts for itself.
+        tf.raw_ops.AssignAddVariableOp(resource=count.handle, value=1.0)
+        powers = tf.pow(self.beta_1, count), tf.pow(self.beta_2, count)
+        return self.first_moments[index].handle, self.second_moments[index].handle, powers
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _update_by_product(handles, left, right, scale, constants, dtype):
+    """Adam in place, in one pass over weight and moments; XLA fuses the gradient into it."""
+    beta_1, beta_2, epsilon = constants
+    weight, first, second = (
+        tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype) for handle in handles
+    )
+    # Element-wise and not as a matrix product, which XLA would write out.
+    columns, rows = tf.unstack(left, axis=1), tf.unstack(right)
+    gradient = tf.add_n([column[:, None] * row for column, row in zip(columns, rows)])
+    first += (1.0 - beta_1) * (gradient - first)
+    second += (1.0 - beta_2) * (tf.square(gradient) - second)
+    weight -= scale * first / (tf.sqrt(second) + epsilon)
+    for handle, value in zip(handles, (weight, first, second)):
+        tf.raw_ops.AssignVariableOp(resource=handle, value=value)
 
 
 def _zeros_like(variable: tf.Variable) -> tf.Variable:

@@ -112,7 +112,8 @@ class TrainStep:
         model = objective.model
         face_model = model.face_model
         self._shape_variables = [face_model.shape_basis.value]
-        self._albedo_variables = [face_model.albedo_basis.value, face_model.mean_albedo.value]
+        self._mean_albedo = face_model.mean_albedo.value
+        self._albedo_basis = face_model.albedo_basis.value
         networks = (model.encoder, model.identity_network, model.parameter_network)
         self._network_variables = [
             weight.value for network in networks for weight in network.trainable_weights
@@ -134,11 +135,11 @@ class TrainStep:
         Returns:
           `LossTerms` and `FrameErrors` of the batch before the update.
         """
-        groups = [self._network_variables]
+        watched = [self._network_variables]
         if not identity_at_mean:
-            groups += [self._shape_variables, self._albedo_variables]
+            watched.append(self._shape_variables)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(groups)
+            tape.watch(watched)
             parameters = self.objective.model.encode(
                 batch.frames, batch.frame_mask, identity_at_mean
             )
@@ -147,8 +148,24 @@ class TrainStep:
             # The optimiser sums over replicas; the objective is a mean over all people.
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
             loss = self.objective.total(terms) / replicas
-        gradients = tape.gradient(loss, groups)
-        for group, group_gradients, rate in zip(groups, gradients, learning_rates):
-            pairs = [(g, v) for g, v in zip(group_gradients, group) if g is not None]
-            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
+        network_rate, shape_rate, albedo_rate = learning_rates
+        if identity_at_mean:
+            # The identity network gets no gradient.
+            gradients = tape.gradient(loss, self._network_variables)
+            pairs = [(g, v) for g, v in zip(gradients, self._network_variables) if g is not None]
+            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], network_rate)
+            return terms, errors
+        network_gradients, shape_gradients, albedo_gradient = tape.gradient(
+            loss, [self._network_variables, self._shape_variables, faces.albedo]
+        )
+        self.optimizer.apply(network_gradients, self._network_variables, network_rate)
+        self.optimizer.apply(shape_gradients, self._shape_variables, shape_rate)
+        # By hand through r̄ + Θa·β: the gradient of Θa is a product that need not be written out.
+        albedo_gradient = tf.reshape(albedo_gradient, (-1, albedo_gradient.shape[-1]))
+        self.optimizer.apply(
+            [tf.reduce_sum(albedo_gradient, axis=1)], [self._mean_albedo], albedo_rate
+        )
+        self.optimizer.apply_product(
+            albedo_gradient, parameters.albedo, self._albedo_basis, albedo_rate
+        )
         return terms, errors

@@ -1,0 +1,129 @@
+"""Time of one training step, beside its floor on this machine, measured in the same rounds.
+
+The floor is the least that an implementation needs here: the networks' bare forward and backward
+pass (encoder, identity and parameter network with nothing behind them, measured), and the traffic
+of all weights beyond that at the measured bandwidth (`weight_traffic`). The decoder's arithmetic
+and the traffic of its vertex arrays are not in it.
+
+    python -m benchmarks.train_step --template_resolution=4k
+    python -m benchmarks.train_step --template_resolution=60k
+    python -m benchmarks.train_step --flagfile=configs/paper.cfg --batch_size=4
+"""
+
+import os
+import resource
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from benchmarks import machine
+from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.losses.objective import LossWeights
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.structures import NUM_LANDMARKS, MultiFrameBatch
+from fml_tf.training.optimizer import FusedAdam
+from fml_tf.training.train_step import Objective, TrainStep
+
+FLOAT_BYTES = 4
+
+
+def random_batch(config: ModelConfig, batch_size: int, num_frames: int) -> MultiFrameBatch:
+    """Frames of noise with landmarks anywhere: no time of the step depends on what they show."""
+    shape = (batch_size, num_frames)
+    random = np.random.default_rng(0)
+    size = config.crop_size
+    return MultiFrameBatch(
+        frames=tf.constant(random.random((*shape, size, size, 3), np.float32)),
+        frame_mask=tf.ones(shape, tf.bool),
+        landmarks=tf.constant(random.random((*shape, NUM_LANDMARKS, 2), np.float32) * size),
+        landmark_confidence=tf.ones((*shape, NUM_LANDMARKS)),
+    )
+
+
+def weight_traffic(model: FmlModel) -> int:
+    """Bytes that a step must read and write of the weights, beyond the networks' own passes.
+
+    Adam reads the gradient, the weight and its two moments and writes the last three: 7 floats a
+    weight, of networks and face model alike. Θs, Θa and the expression basis B are each read once
+    forward and once backward, and the gradients of Θs and Θa are written: 3, 3 and 2 floats.
+    """
+    counts = model.count_weights()
+    learned = sum(number for name, number in counts.items() if "basis" in name)
+    expression_basis = np.prod(model.expression_basis.basis.shape)
+    floats = 7 * sum(counts.values()) + 3 * learned + 2 * expression_basis
+    return int(FLOAT_BYTES * floats)
+
+
+def measure(config: ModelConfig, batch_size: int, num_frames: int, rounds: int) -> None:
+    """Prints time and floor of a step of one configuration."""
+    model = FmlModel(config)
+    objective = Objective(model, LossWeights())
+    train_step = TrainStep(objective, FusedAdam(TrainStep.variables(model)))
+    batch = random_batch(config, batch_size, num_frames)
+    rates = (tf.constant(1e-4),) * 3
+    networks = (model.encoder, model.identity_network, model.parameter_network)
+    network_weights = [w.value for network in networks for w in network.trainable_weights]
+
+    @tf.function
+    def step():
+        terms, _ = train_step(batch, rates, identity_at_mean=False)
+        return terms.photometric
+
+    @tf.function
+    def bare_networks():
+        with tf.GradientTape() as tape:
+            parameters = model.encode(batch.frames, batch.frame_mask)
+            total = tf.add_n(
+                [tf.reduce_sum(values) for values in tf.nest.flatten(parameters, True)]
+            )
+        # Returned, so that none is pruned.
+        return tape.gradient(total, network_weights)
+
+    start = time.perf_counter()
+    step()
+    first = time.perf_counter() - start
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = machine.interleave(
+        {"step": lambda: step().numpy(), "networks": lambda: bare_networks(), **machine.probes()},
+        rounds,
+    )
+    limits = machine.limits(seconds)
+    step_seconds = float(np.median(seconds["step"]))
+    network_seconds = float(np.median(seconds["networks"]))
+    traffic = weight_traffic(model)
+    floor = network_seconds + limits.floor_seconds(bytes_moved=traffic)
+    print(
+        f"{model.template.num_vertices} vertices, g = {config.shape_size}, "
+        f"|β| = {config.albedo_size}, width {config.network_width:g}, "
+        f"B = {batch_size}, M = {num_frames}, {rounds} rounds; {limits}\n"
+        f"  step      {1e3 * step_seconds:7.0f} ms (best {1e3 * seconds['step'].min():.0f}); "
+        f"first, with tracing {first:.1f} s; peak memory {peak_bytes / 2**30:.2f} GiB\n"
+        f"  networks  {1e3 * network_seconds:7.0f} ms, forward and backward\n"
+        f"  traffic   {traffic / 2**30:7.2f} GiB of weights\n"
+        f"  floor     {1e3 * floor:7.0f} ms; floor / measured {floor / step_seconds:.2f}",
+        flush=True,
+    )
+
+
+def main(argv):
+    """Measures the configuration that the flags give."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    measure(
+        from_flags(ModelConfig, flags.FLAGS),
+        flags.FLAGS.batch_size,
+        flags.FLAGS.num_frames,
+        flags.FLAGS.rounds,
+    )
+
+
+if __name__ == "__main__":
+    define_flags(ModelConfig, __name__)
+    define_flags(TrainConfig, __name__)  # so that a flagfile of train.py fits; most do not matter
+    flags.FLAGS.set_default("batch_size", 2)
+    flags.DEFINE_integer("rounds", 9, "Rounds of each measurement.", lower_bound=1)
+    app.run(main)
