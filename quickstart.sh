@@ -11,5 +11,5 @@ python3 -m venv .venv
 .venv/bin/python train.py --flagfile=configs/quickstart.cfg --output_dir="$output_dir"
 portrait="$(.venv/bin/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "astronaut.png")')"
 .venv/bin/python reconstruct.py --checkpoint="$output_dir" --input="$portrait" \
-  --output_dir="$output_dir/portrait"
+  --output_dir="$output_dir/portrait" --overwrite
 echo "Open $output_dir/report.html and $output_dir/portrait/overview.png."

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from datasets.opening import DataError, open_dataset
+from datasets.opening import open_dataset
 
 from fml_tf import __version__
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
@@ -93,7 +93,7 @@ def main(_) -> None:
         return
     try:
         metrics = train(model_config, config, _OUTPUT_DIR.value)
-    except (DataError, NonFiniteLossError, FileNotFoundError, ValueError) as error:
+    except (NonFiniteLossError, FileNotFoundError, ValueError) as error:
         sys.exit(f"train.py: {error}")
     for name, value in metrics.items():
         print(f"{name}: {value}")

@@ -63,6 +63,7 @@ class TrainConfig:
     )
     data_dir: str = _field("data", "Where prepared data sets are kept.")
     video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")
+    images_per_clip: int = _field(60, "Multi-frame images of each clip, for --data=video_faces.")
     num_frames: int = _field(4, "M, frames of each person in a training example.")
     batch_size: int = _field(4, "B, people in a step, over all replicas.")
     initial_checkpoint: str = _field("", "Start from the weights of this run's checkpoint folder.")

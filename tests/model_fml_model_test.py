@@ -169,6 +169,9 @@ def test_loading_says_what_is_wrong(random_model, tmp_path):
     config_file.write_text(text.replace(random_model.template.content_hash(), "0"))
     with pytest.raises(ValueError, match="template"):
         load_model(str(tmp_path))
+    config_file.write_text(text.replace('"shape_size": 6', '"shape_size": 7'))
+    with pytest.raises(ValueError, match=r"fml/face_model/shape_basis \[1563, 7\] \(stored: \[1563, 6"):
+        load_model(str(tmp_path))
     config_file.write_text(text[:20])
     with pytest.raises(ValueError, match=r"model\.json"):
         load_model(str(tmp_path))

@@ -138,7 +138,8 @@ class FmlModel(keras.Model):
           identity_at_mean: hold shape and albedo parameters at zero (stage 1 of the training).
 
         Returns:
-          The parameters; those of masked frames mean nothing.
+          The parameters. Those of a masked frame are regressed too, under the identity of the
+          person's other frames.
         """
         batch_size, num_frames = tf.shape(frames)[0], tf.shape(frames)[1]
         size = self.config.crop_size
@@ -240,11 +241,16 @@ def restore_weights(model: FmlModel, checkpoint: str) -> None:
     Raises:
       ValueError: a weight of the model is not in the checkpoint, or has another shape there.
     """
-    try:
-        status = tf.train.Checkpoint(model=model.weights_checkpoint()).restore(checkpoint)
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise ValueError(f"{checkpoint}: does not fit the model: {error}") from None
+    stored = tf.train.load_checkpoint(checkpoint).get_variable_to_shape_map()
+    differing = []
+    for weight in model.weights:
+        key = f"model/{weight.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
+        if stored.get(key) != list(weight.shape):
+            differing.append(f"{weight.path} {list(weight.shape)} (stored: {stored.get(key)})")
+    if differing:
+        raise ValueError(f"{checkpoint}: does not fit the model: {', '.join(differing)}")
+    restored = tf.train.Checkpoint(model=model.weights_checkpoint()).restore(checkpoint)
+    restored.assert_existing_objects_matched().expect_partial()
 
 
 def load_model(checkpoint_dir: str) -> FmlModel:

@@ -93,7 +93,6 @@ def training_batches(
     first_epoch, offset = divmod(start, num_examples)
 
     def epoch(number):
-        # A generator keyed by (seed, epoch) would be cleaner; shuffle takes one seed.
         return examples.shuffle(
             shuffle_buffer, seed=number * 1_000_003 + seed, reshuffle_each_iteration=False
         )

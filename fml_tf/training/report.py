@@ -10,6 +10,7 @@ import cv2
 import jinja2
 import matplotlib.figure
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -53,7 +54,7 @@ def _curves(event_dir: str) -> str:
     figure = matplotlib.figure.Figure(figsize=(11, 4))
     losses, errors = figure.subplots(1, 2)
     for tag in sorted(tags):
-        points = [(e.step, e.tensor_proto.float_val[0]) for e in events.Tensors(tag)]
+        points = [(e.step, tf.make_ndarray(e.tensor_proto).item()) for e in events.Tensors(tag)]
         axes = losses if tag.startswith("loss/") else errors
         axes.plot(*zip(*points), label=tag.split("/")[1], linewidth=0.8)
     losses.set(yscale="log", xlabel="step", title="weighted terms of the loss")

@@ -62,7 +62,8 @@ class Trainer:
         self.strategy = strategy
         resolver = strategy.cluster_resolver
         self.is_chief = resolver is None or not resolver.task_id
-        keras.utils.set_random_seed(config.seed)
+        # Not 0: under a global seed of 0 tf.data's shuffle refuses a seed that is a tensor.
+        keras.utils.set_random_seed(config.seed + 1)
         with strategy.scope():
             self.model = FmlModel(model_config)
             self.optimizer = FusedAdam(TrainStep.variables(self.model))

@@ -1,0 +1,164 @@
+"""The training run: it learns, resumes exactly, stops on NaN by name, writes what it says."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from fake_data import FakeBuilder
+from tensorboard.backend.event_processing import event_accumulator
+
+from fml_tf.config import ModelConfig, TrainConfig
+from fml_tf.model.fml_model import load_model
+from fml_tf.training.trainer import NonFiniteLossError, Trainer, make_strategy
+
+MODEL = ModelConfig(network_width=0.03, crop_size=96, shape_size=4, albedo_size=4)
+RUN = TrainConfig(
+    num_frames=2,
+    batch_size=2,
+    pretrain_steps=2,
+    joint_steps=3,
+    finetune_steps=1,
+    network_learning_rate=1e-3,
+    shape_learning_rate=1e-3,
+    albedo_learning_rate=1e-3,
+    log_every=1,
+    image_summary_every=6,
+    checkpoint_every=3,
+)
+
+
+def _trainer(output_dir, builder=None, **changes):
+    config = dataclasses.replace(RUN, **changes)
+    strategy = make_strategy(config.distribution)
+    return Trainer(MODEL, config, builder or FakeBuilder(), str(output_dir), strategy)
+
+
+def _weights(trainer):
+    return [weight.numpy() for weight in trainer.model.weights]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("whole")
+    trainer = _trainer(output_dir)
+    trainer.run()
+    return trainer, output_dir
+
+
+class _Cut(Exception):
+    pass
+
+
+def test_a_cut_run_resumes_to_the_same_weights(whole_run, tmp_path):
+    trainer = _trainer(tmp_path)
+    step = trainer._steps  # cut in step 5, two steps after the last checkpoint
+
+    def cut(*_):
+        raise _Cut
+
+    calls = []
+
+    def counting(function):
+        return lambda *args: calls.append(0) or (cut() if len(calls) == 5 else function(*args))
+
+    trainer._steps = {stage: counting(function) for stage, function in step.items()}
+    with pytest.raises(_Cut):
+        trainer.run()
+    resumed = _trainer(tmp_path)
+    assert resumed.restore() == 3
+    resumed.run()
+    for ours, theirs in zip(_weights(resumed), _weights(whole_run[0]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_stage_one_leaves_the_identity_alone(tmp_path):
+    trainer = _trainer(tmp_path, joint_steps=0, finetune_steps=0)
+    before = [w.numpy() for w in trainer.model.face_model.weights]
+    head = trainer.model.identity_network.body[-1].kernel.numpy()
+    trainer.run()
+    for ours, theirs in zip(before, trainer.model.face_model.weights):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(head, trainer.model.identity_network.body[-1].kernel)
+    assert np.any(trainer.model.parameter_network.body[-1].kernel)
+
+
+def test_orthogonality_holds_after_training(whole_run):
+    trainer, _ = whole_run
+    layer = trainer.model.face_model.orthogonal_complement
+    theta = trainer.model.face_model.shape_basis.value
+    residual = np.linalg.norm(layer.basis.T @ layer(theta).numpy())
+    assert residual <= 1e-6 * np.linalg.norm(layer.basis) * np.linalg.norm(theta)
+
+
+def test_loss_falls_on_a_batch_that_repeats(tmp_path):
+    builder = FakeBuilder(num_examples=2)
+    trainer = _trainer(tmp_path, builder, pretrain_steps=40, joint_steps=40, finetune_steps=0)
+    trainer.run()
+    total = _scalars(tmp_path, "loss/total")
+    assert total[-1] < 0.7 * total[0]
+
+
+def _scalars(output_dir, tag):
+    events = event_accumulator.EventAccumulator(
+        str(output_dir / "tensorboard"), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    return [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors(tag)]
+
+
+def test_tensorboard_gets_every_term_and_pictures(whole_run):
+    _, output_dir = whole_run
+    events = event_accumulator.EventAccumulator(
+        str(output_dir / "tensorboard"), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    terms = {"photometric", "landmark", "smoothness", "sparsity", "expression", "total"}
+    assert {f"loss/{term}" for term in terms} <= tags
+    assert {"error/landmark_px", "error/photometric"} <= tags
+    assert any("overlay" in tag for tag in tags)
+    assert len(events.Tensors("loss/total")) == RUN.total_steps
+
+
+def test_the_checkpoint_loads_as_a_model(whole_run):
+    trainer, output_dir = whole_run
+    model = load_model(str(output_dir))
+    for ours, theirs in zip(model.weights, trainer.model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert json.loads((output_dir / "model.json").read_text())["crop_size"] == 96
+
+
+def test_training_starts_from_another_runs_weights(whole_run, tmp_path):
+    trainer, output_dir = whole_run
+    started = _trainer(tmp_path, initial_checkpoint=str(output_dir))
+    assert started.restore() == 0
+    for ours, theirs in zip(_weights(started), _weights(trainer), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(FileNotFoundError, match="initial_checkpoint"):
+        _trainer(tmp_path / "b", initial_checkpoint=str(tmp_path / "none")).restore()
+
+
+def test_stops_on_nan_and_names_the_term(tmp_path):
+    trainer = _trainer(tmp_path, FakeBuilder(poison=True))
+    with pytest.raises(NonFiniteLossError, match=r"step 0: the landmark term is nan"):
+        trainer.run()
+    assert not list((tmp_path / "checkpoints").glob("*.index"))
+
+
+def test_mirrored_strategy_gives_the_losses_of_none(whole_run, tmp_path):
+    trainer = _trainer(tmp_path, distribution="mirrored")
+    trainer.run()
+    np.testing.assert_allclose(
+        _scalars(tmp_path, "loss/total"), _scalars(whole_run[1], "loss/total"), rtol=1e-4
+    )
+
+
+def test_seed_decides_the_weights(tmp_path):
+    first = _weights(_trainer(tmp_path / "a"))
+    second = _weights(_trainer(tmp_path / "b"))
+    third = _weights(_trainer(tmp_path / "c", seed=1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second))
+    assert not all(np.array_equal(a, c) for a, c in zip(first, third))
+    assert isinstance(make_strategy("none"), tf.distribute.Strategy)
