@@ -21,6 +21,7 @@ class Canvas:
 
     Attributes:
       vertex_points: [V, 2] float32 canvas coordinates (s, y) of the template's vertices, mm.
+      shape: (H, W) of the canvas.
       landmarks: [66, 2] float32 canvas coordinates of the landmarks, mm.
       grid_s, grid_y: [H, W] float32 coordinates of the canvas's pixels, mm.
     """

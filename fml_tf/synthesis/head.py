@@ -140,9 +140,9 @@ class HeadModel:
         clothed = np.repeat(_NECK_RINGS[:, 3], len(self._loop))
         masks["cloth"][neck_start:glasses_start] = clothed
         skin[neck_start:glasses_start] = 1 - clothed
-        # The neck has the colour of the skin under the jaw all round.
-        jaw = self.canvas.landmarks[4, 1]
-        border = np.minimum(self.canvas_points[self._loop], (np.inf, jaw - 15))
+        # The neck has the colour of the skin below beards.
+        chin = self.canvas.landmarks[8, 1]
+        border = np.minimum(self.canvas_points[self._loop], (np.inf, chin - 42))
         self.canvas_points[neck_start:glasses_start] = np.tile(border, (len(_NECK_RINGS), 1))
         masks["frame"][glasses_start:] = 1
         return Material(**masks)

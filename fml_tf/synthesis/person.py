@@ -24,7 +24,7 @@ _TARGET_SPREAD = {
     "weight": (0.6, 1.0),
 }
 _MAX_TARGET = 0.9
-# Melanin of the darkest and lightest half of each population's range: mean and deviation.
+# Melanin by population: mean and standard deviation.
 _MELANIN = {"caucasian": (0.2, 0.12), "asian": (0.38, 0.14), "african": (0.74, 0.14)}
 _SCLERA = np.array([0.86, 0.83, 0.81])
 _IRISES = np.array(

@@ -44,10 +44,10 @@ class Renderer:
             ],
             axis=1,
         )
-        self._shading_basis = tf.function(self._shading_basis, reduce_retracing=True)
+        self._shading_basis = tf.function(self._normals_and_harmonics, reduce_retracing=True)
         self._rasterizers = {}
 
-    def _shading_basis(self, vertices):
+    def _normals_and_harmonics(self, vertices):
         """Normals [V', 3] and their spherical harmonics [V', 9] of vertices [V', 3]."""
         normals = vertex_normals(vertices[:, :, None], self._one_ring)
         return normals[:, :, 0], spherical_harmonics(normals)[:, :, 0]
