@@ -21,8 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from datasets.opening import open_dataset
 
+from datasets.opening import open_dataset
 from fml_tf import __version__
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
 from fml_tf.model.fml_model import FmlModel
@@ -55,16 +55,23 @@ def print_summary(model: FmlModel) -> None:
 def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> dict:
     """Trains, validates on held-out people and writes `metrics.json` and `report.html`."""
     start = time.monotonic()
+    os.makedirs(output_dir, exist_ok=True)
     strategy = make_strategy(config.distribution)
     builder = open_dataset(config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
+    split = "test" if "test" in builder.info.splits else "train"
+
+    def measure() -> dict:
+        figures = validate(trainer.model, trainer.objective, builder, split, config.num_frames)
+        return {**figures, "split": split}
+
+    if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
+        write_json(os.path.join(output_dir, "metrics_before.json"), measure())
     trainer.run()
     if not trainer.is_chief:
         return {}
-    split = "test" if "test" in builder.info.splits else "train"
     metrics = {
-        **validate(trainer.model, trainer.objective, builder, split, config.num_frames),
-        "split": split,
+        **measure(),
         "seconds": time.monotonic() - start,
         "steps": config.total_steps,
         "versions": {

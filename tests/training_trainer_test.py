@@ -47,7 +47,7 @@ def whole_run(tmp_path_factory):
     return trainer, output_dir
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     pass
 
 
@@ -56,7 +56,7 @@ def test_a_cut_run_resumes_to_the_same_weights(whole_run, tmp_path):
     step = trainer._steps  # cut in step 5, two steps after the last checkpoint
 
     def cut(*_):
-        raise _Cut
+        raise _CutError
 
     calls = []
 
@@ -64,7 +64,7 @@ def test_a_cut_run_resumes_to_the_same_weights(whole_run, tmp_path):
         return lambda *args: calls.append(0) or (cut() if len(calls) == 5 else function(*args))
 
     trainer._steps = {stage: counting(function) for stage, function in step.items()}
-    with pytest.raises(_Cut):
+    with pytest.raises(_CutError):
         trainer.run()
     resumed = _trainer(tmp_path)
     assert resumed.restore() == 3
@@ -136,7 +136,12 @@ def test_training_starts_from_another_runs_weights(whole_run, tmp_path):
     assert started.restore() == 0
     for ours, theirs in zip(_weights(started), _weights(trainer), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    with pytest.raises(FileNotFoundError, match="initial_checkpoint"):
+    with pytest.raises(ValueError, match=r"shape_basis \[1563, 5\]"):
+        other = dataclasses.replace(MODEL, shape_size=5)
+        config = dataclasses.replace(RUN, initial_checkpoint=str(output_dir))
+        strategy = make_strategy("none")
+        Trainer(other, config, FakeBuilder(), str(tmp_path), strategy).restore()
+    with pytest.raises(FileNotFoundError, match="no trained model"):
         _trainer(tmp_path / "b", initial_checkpoint=str(tmp_path / "none")).restore()
 
 

@@ -23,6 +23,7 @@ from fml_tf.template.expression_basis import pca_basis, raw_basis
 from fml_tf.template.loading import load_template
 
 MODEL_FILE = "model.json"
+CHECKPOINT_FOLDER = "checkpoints"
 
 
 def initial_translation(landmark_points: np.ndarray, camera: PerspectiveCamera) -> np.ndarray:
@@ -171,21 +172,16 @@ class FmlModel(keras.Model):
         node_displacements = self.face_model.node_displacements(parameters.shape)
         identity_vertices = self.face_model.neutral_shape(node_displacements)
         albedo = self.face_model.albedo(parameters.albedo)
-        num_frames = tf.shape(parameters.rotation)[1]
         expression = _merge_frames(parameters.expression)
-        vertices = tf.repeat(identity_vertices, num_frames, axis=-1)
-        vertices += self.face_model.expression_displacements(expression)
-        vertices = apply_pose(
-            vertices,
-            rotation_matrix(_merge_frames(parameters.rotation)),
+        vertices = _pose_frames(
+            identity_vertices,
+            self.face_model.expression_displacements(expression),
+            _merge_frames(parameters.rotation),
             _merge_frames(parameters.translation),
         )
         normals = vertex_normals(vertices, self._one_ring)
-        positions = project(vertices, self.camera)
-        colours = shade(
-            tf.repeat(albedo, num_frames, axis=-1),
-            normals,
-            _merge_frames(parameters.illumination),
+        positions, colours, visible = _form_image(
+            vertices, normals, albedo, _merge_frames(parameters.illumination), self.camera
         )
         return DecodedFaces(
             identity_vertices=identity_vertices,
@@ -194,7 +190,7 @@ class FmlModel(keras.Model):
             normals=normals,
             positions=positions,
             colours=colours,
-            visible=front_facing(vertices, normals) & inside_crop(positions, self.camera),
+            visible=visible,
             node_displacements=node_displacements,
         )
 
@@ -235,12 +231,46 @@ def _merge_frames(values):
     return tf.reshape(values, (-1, *values.shape[2:]))
 
 
-def restore_weights(model: FmlModel, checkpoint: str) -> None:
-    """Restores a model's weights, all of them, from a training checkpoint.
+def _repeat_frames(values, num_frames):
+    """[V, 3, B] → [V, 3, N]: what belongs to a person, for each of its frames."""
+    return tf.repeat(values, num_frames // tf.shape(values)[2], axis=2)
+
+
+# XLA clusters of their own, with the normals between them: that takes half the time of single ops,
+# while one large cluster would compute the normals again for each of their consumers.
+@tf.function(jit_compile=True, autograph=False)
+def _pose_frames(identity_vertices, expression_displacements, rotation, translation):
+    """Vertices in camera space, [V, 3, N]: equation (3), then each frame's pose."""
+    num_frames = tf.shape(rotation)[0]
+    vertices = _repeat_frames(identity_vertices, num_frames) + expression_displacements
+    return apply_pose(vertices, rotation_matrix(rotation), translation)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _form_image(vertices, normals, albedo, illumination, camera):
+    """Positions [V, 2, N], colours [V, 3, N] and visibility [V, N] of posed vertices."""
+    positions = project(vertices, camera)
+    colours = shade(_repeat_frames(albedo, tf.shape(illumination)[0]), normals, illumination)
+    return positions, colours, front_facing(vertices, normals) & inside_crop(positions, camera)
+
+
+def restore_weights(model: FmlModel, run_dir: str) -> None:
+    """Restores a model's weights, all of them, from the newest checkpoint of a training run.
 
     Raises:
-      ValueError: a weight of the model is not in the checkpoint, or has another shape there.
+      FileNotFoundError: the folder holds no model config or no checkpoint.
+      ValueError: the model's template is not the one that the run learned on, or a weight of the
+        model is not in the checkpoint or has another shape there.
     """
+    _, template_hash = _read_config(run_dir)
+    if model.template.content_hash() != template_hash:
+        raise ValueError(
+            f"{run_dir}: learned on another template than {model.config.template!r} "
+            f"({model.config.template_resolution}, {model.config.template_mean}) is here"
+        )
+    checkpoint = tf.train.latest_checkpoint(os.path.join(run_dir, CHECKPOINT_FOLDER))
+    if checkpoint is None:
+        raise FileNotFoundError(f"{run_dir}: holds no checkpoint yet")
     stored = tf.train.load_checkpoint(checkpoint).get_variable_to_shape_map()
     differing = []
     for weight in model.weights:
@@ -253,6 +283,22 @@ def restore_weights(model: FmlModel, checkpoint: str) -> None:
     restored.assert_existing_objects_matched().expect_partial()
 
 
+def _read_config(run_dir: str) -> tuple[ModelConfig, str]:
+    """The config and the template's hash that `save_config` wrote."""
+    path = os.path.join(run_dir, MODEL_FILE)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"{run_dir}: holds no trained model; give the --output_dir of train.py"
+        )
+    with open(path, encoding="utf-8") as file:
+        try:
+            values = json.load(file)
+            template_hash = values.pop("template_hash")
+            return ModelConfig(**values), template_hash
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a model config of this version: {error}") from None
+
+
 def load_model(checkpoint_dir: str) -> FmlModel:
     """Builds the model of a training run and restores its newest weights.
 
@@ -263,23 +309,7 @@ def load_model(checkpoint_dir: str) -> FmlModel:
       FileNotFoundError: the folder holds no model config or no checkpoint.
       ValueError: the config is damaged, or the template is not the one that the model learned on.
     """
-    path = os.path.join(checkpoint_dir, MODEL_FILE)
-    checkpoint = tf.train.latest_checkpoint(os.path.join(checkpoint_dir, "checkpoints"))
-    if not os.path.exists(path) or checkpoint is None:
-        raise FileNotFoundError(
-            f"{checkpoint_dir}: holds no trained model; give the --output_dir of train.py"
-        )
-    with open(path, encoding="utf-8") as file:
-        try:
-            values = json.load(file)
-            template_hash = values.pop("template_hash")
-            config = ModelConfig(**values)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a model config of this version: {error}") from None
+    config, _ = _read_config(checkpoint_dir)
     model = FmlModel(config)
-    if model.template.content_hash() != template_hash:
-        raise ValueError(
-            f"{path}: the template {config.template!r} is not the one that the model learned on"
-        )
-    restore_weights(model, checkpoint)
+    restore_weights(model, checkpoint_dir)
     return model

@@ -13,14 +13,13 @@ from tqdm import tqdm
 
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.losses.objective import LossWeights, weigh
-from fml_tf.model.fml_model import FmlModel, restore_weights
+from fml_tf.model.fml_model import CHECKPOINT_FOLDER, FmlModel, restore_weights
 from fml_tf.training.data import training_batches
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Stage, learning_rates_at, stage_at
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.train_step import Objective, TrainStep
 
-CHECKPOINT_FOLDER = "checkpoints"
 EVENT_FOLDER = "tensorboard"
 
 
@@ -44,7 +43,7 @@ class Trainer:
       model_config: the model to build.
       config: the run.
       builder: prepared data set.
-      output_dir: gets `model.json`, checkpoints and TensorBoard events.
+      output_dir: an existing folder; gets `model.json`, checkpoints and TensorBoard events.
       strategy: from `make_strategy`, made before any other TensorFlow call for 'multiworker'.
     """
 
@@ -114,19 +113,13 @@ class Trainer:
     def restore(self) -> int:
         """Restores the newest checkpoint of the folder, or `initial_checkpoint`: the step."""
         if self._manager.latest_checkpoint:
+            restore_weights(self.model, self.output_dir)  # says what does not fit
             self._manager.checkpoint.restore(
                 self._manager.latest_checkpoint
             ).assert_existing_objects_matched()
             logging.info("resumed %s", self._manager.latest_checkpoint)
         elif self.config.initial_checkpoint:
-            path = tf.train.latest_checkpoint(
-                os.path.join(self.config.initial_checkpoint, CHECKPOINT_FOLDER)
-            )
-            if path is None:
-                raise FileNotFoundError(
-                    f"--initial_checkpoint={self.config.initial_checkpoint}: holds no checkpoint"
-                )
-            restore_weights(self.model, path)
+            restore_weights(self.model, self.config.initial_checkpoint)
         return int(self.step.numpy())
 
     def save(self) -> None:
@@ -161,7 +154,6 @@ class Trainer:
         config = self.config
         names = [field.name for field in dataclasses.fields(LossWeights)]
         if self.is_chief:
-            os.makedirs(self.output_dir, exist_ok=True)
             self.model.save_config(self.output_dir)
             writer = tf.summary.create_file_writer(os.path.join(self.output_dir, EVENT_FOLDER))
         else:
