@@ -7,7 +7,7 @@ and the traffic of its vertex arrays are not in it.
 
     python -m benchmarks.train_step --template_resolution=4k
     python -m benchmarks.train_step --template_resolution=60k
-    python -m benchmarks.train_step --flagfile=configs/paper.cfg --batch_size=4
+    python -m benchmarks.train_step --flagfile=configs/paper.cfg
 """
 
 import os
@@ -29,6 +29,7 @@ from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.train_step import Objective, TrainStep
 
 FLOAT_BYTES = 4
+STEPS_TO_PEAK = 10
 
 
 def random_batch(config: ModelConfig, batch_size: int, num_frames: int) -> MultiFrameBatch:
@@ -45,17 +46,16 @@ def random_batch(config: ModelConfig, batch_size: int, num_frames: int) -> Multi
 
 
 def weight_traffic(model: FmlModel) -> int:
-    """Bytes that a step must read and write of the weights, beyond the networks' own passes.
+    """Bytes of weights that a step must move beyond the networks' own passes.
 
-    Adam reads the gradient, the weight and its two moments and writes the last three: 7 floats a
-    weight, of networks and face model alike. Θs, Θa and the expression basis B are each read once
-    forward and once backward, and the gradients of Θs and Θa are written: 3, 3 and 2 floats.
+    Adam reads and writes each weight and its two moments, 6 floats, and reads its gradient, 1; but
+    not that of Θa, which is a product of B columns with B rows. Θs, Θa and the expression basis B
+    are each read forward and backward, 2 floats.
     """
     counts = model.count_weights()
-    learned = sum(number for name, number in counts.items() if "basis" in name)
-    expression_basis = np.prod(model.expression_basis.basis.shape)
-    floats = 7 * sum(counts.values()) + 3 * learned + 2 * expression_basis
-    return int(FLOAT_BYTES * floats)
+    albedo_basis = counts["albedo basis Θa"]
+    bases = counts["shape basis Θs"] + albedo_basis + np.prod(model.expression_basis.basis.shape)
+    return int(FLOAT_BYTES * (7 * sum(counts.values()) - albedo_basis + 2 * bases))
 
 
 def measure(config: ModelConfig, batch_size: int, num_frames: int, rounds: int) -> None:
@@ -86,9 +86,11 @@ def measure(config: ModelConfig, batch_size: int, num_frames: int, rounds: int) 
     start = time.perf_counter()
     step()
     first = time.perf_counter() - start
+    for _ in range(STEPS_TO_PEAK - 1):
+        step()
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = machine.interleave(
-        {"step": lambda: step().numpy(), "networks": lambda: bare_networks(), **machine.probes()},
+        {"step": lambda: step().numpy(), "networks": bare_networks, **machine.probes()},
         rounds,
     )
     limits = machine.limits(seconds)
@@ -101,7 +103,8 @@ def measure(config: ModelConfig, batch_size: int, num_frames: int, rounds: int) 
         f"|β| = {config.albedo_size}, width {config.network_width:g}, "
         f"B = {batch_size}, M = {num_frames}, {rounds} rounds; {limits}\n"
         f"  step      {1e3 * step_seconds:7.0f} ms (best {1e3 * seconds['step'].min():.0f}); "
-        f"first, with tracing {first:.1f} s; peak memory {peak_bytes / 2**30:.2f} GiB\n"
+        f"first, with tracing {first:.1f} s\n"
+        f"  memory    {peak_bytes / 2**30:7.2f} GiB, the process's peak in {STEPS_TO_PEAK} steps\n"
         f"  networks  {1e3 * network_seconds:7.0f} ms, forward and backward\n"
         f"  traffic   {traffic / 2**30:7.2f} GiB of weights\n"
         f"  floor     {1e3 * floor:7.0f} ms; floor / measured {floor / step_seconds:.2f}",
