@@ -4,7 +4,8 @@ Example (a newcomer's, minutes on a laptop's CPU):
 
   python train.py --flagfile=configs/quickstart.cfg --output_dir=runs/quickstart
 
-The run can be cut at any time; the same command goes on from the last checkpoint. Watch it with
+The run can be cut at any time; the same command goes on from the last checkpoint, on a CPU with
+the very losses of a run that was not cut. Watch it with
 `tensorboard --logdir=OUTPUT_DIR`. At the end OUTPUT_DIR holds `metrics.json`, `report.html`,
 `config.json` and a checkpoint that `reconstruct.py` takes.
 """
@@ -20,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 from datasets.opening import open_dataset
 from fml_tf import __version__
@@ -57,7 +58,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     start = time.monotonic()
     os.makedirs(output_dir, exist_ok=True)
     strategy = make_strategy(config.distribution)
-    builder = open_dataset(config)
+    builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
     split = "test" if "test" in builder.info.splits else "train"
 
@@ -67,12 +68,14 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
         write_json(os.path.join(output_dir, "metrics_before.json"), measure())
+    trainer.seconds.assign_add(time.monotonic() - start)
     trainer.run()
+    trained = time.monotonic()
     if not trainer.is_chief:
         return {}
     metrics = {
         **measure(),
-        "seconds": time.monotonic() - start,
+        "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
         "steps": config.total_steps,
         "versions": {
             "fml_tf": __version__,
@@ -101,6 +104,7 @@ def main(_) -> None:
     try:
         metrics = train(model_config, config, _OUTPUT_DIR.value)
     except (NonFiniteLossError, FileNotFoundError, ValueError) as error:
+        logging.debug("where it failed:", exc_info=True)  # --verbosity=1
         sys.exit(f"train.py: {error}")
     for name, value in metrics.items():
         print(f"{name}: {value}")

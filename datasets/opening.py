@@ -3,22 +3,25 @@
 import tensorflow_datasets as tfds
 
 from datasets import synthetic_faces, video_faces
-from fml_tf.config import TrainConfig
+from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.preprocessing.clip import ClipSettings
+from fml_tf.preprocessing.prepare import CropSettings
 
 # Frames looked at for each multi-frame image: enough to choose poses that differ.
 _CANDIDATES_PER_IMAGE = 8
 
 
-def open_dataset(config: TrainConfig) -> tfds.core.DatasetBuilder:
-    """The prepared data set of a training run.
+def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.DatasetBuilder:
+    """The prepared data set of a training run, with crops of the model's size.
 
     Raises:
       ValueError: no data set of that name, or no folder of videos where one is needed, or nothing
-        usable in it.
+        usable in it, or crops of another size than the model's.
     """
     name, _, variant = config.data.partition("/")
     if name == "synthetic_faces":
+        if model_config.crop_size != synthetic_faces.CROP_SIZE:
+            raise ValueError(f"--data={config.data} needs --crop_size={synthetic_faces.CROP_SIZE}")
         return synthetic_faces.build(config.data_dir, variant or "quickstart")
     if name == "video_faces":
         if not config.video_dir:
@@ -27,6 +30,7 @@ def open_dataset(config: TrainConfig) -> tfds.core.DatasetBuilder:
             num_frames=config.num_frames,
             images_per_clip=config.images_per_clip,
             candidates_per_image=_CANDIDATES_PER_IMAGE,
+            crop=CropSettings(size=model_config.crop_size, focal_length=model_config.focal_length),
         )
         return video_faces.build(config.video_dir, config.data_dir, clip)
     raise ValueError(

@@ -97,10 +97,8 @@ def test_stage_one_holds_the_identity_at_the_mean(random_model):
 
 def test_learned_shapes_are_orthogonal_to_the_expressions(model):
     """The OCL in its place, with the model's own expressions, to the issue's tolerance."""
-    from fml_tf.model.face_model import skinning_matrix
-
     basis = model.expression_basis.basis
-    weights = skinning_matrix(model.graph)
+    weights = model.graph.skinning_matrix().astype(np.float64)
     gram = (weights.T @ weights).toarray()
     targets = weights.T @ basis.transpose(1, 2, 0).reshape(len(basis[0]), -1)
     expressions = np.linalg.lstsq(gram, targets, rcond=1e-12)[0].reshape(-1, len(basis))
@@ -170,7 +168,9 @@ def test_loading_says_what_is_wrong(random_model, tmp_path):
     with pytest.raises(ValueError, match="template"):
         load_model(str(tmp_path))
     config_file.write_text(text.replace('"shape_size": 6', '"shape_size": 7'))
-    with pytest.raises(ValueError, match=r"fml/face_model/shape_basis \[1563, 7\] \(stored: \[1563, 6"):
+    with pytest.raises(
+        ValueError, match=r"fml/face_model/shape_basis \[1563, 7\] \(stored: \[1563, 6"
+    ):
         load_model(str(tmp_path))
     config_file.write_text(text[:20])
     with pytest.raises(ValueError, match=r"model\.json"):

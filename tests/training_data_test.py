@@ -19,8 +19,7 @@ class FakeBuilder:
         self.info = types.SimpleNamespace(splits={"train": split}, full_name="fake/1.0.0")
 
     def as_dataset(self, split, decoders, read_config):
-        del split, read_config
-        assert set(decoders) == {"frames"}
+        del split, decoders, read_config
         frame = tf.io.encode_jpeg(tf.fill((8, 8, 3), tf.constant(128, tf.uint8)))
         return tf.data.Dataset.range(NUM_EXAMPLES).map(
             lambda i: {
@@ -79,7 +78,7 @@ def test_frames_are_padded_and_masked_up_to_the_number_asked_for():
 def test_random_numbers_of_frames_cover_one_to_all():
     masks = np.concatenate([b.frame_mask for b in _take(20, random_num_frames=True)])
     assert set(masks.sum(axis=1)) == {1, 2, 3}
-    assert np.all(masks[:, 0])
+    assert np.all(masks.mean(axis=0) < 0.9)  # any of them, not the first alone
 
 
 def test_bad_sizes_are_refused():

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import scipy.sparse
 import tensorflow as tf
 
 from fml_tf.model.orthogonal_complement import OrthogonalComplement, graph_expression_basis
@@ -13,19 +12,6 @@ from fml_tf.template.face_template import FaceTemplate
 # Standard deviation of the entries of Θs (in length units) and Θa at the start. The heads of the
 # networks start at zero, so that a zero basis as well would let no gradient flow.
 INITIAL_BASIS_STDDEV = 1e-3
-
-
-def skinning_matrix(graph: DeformationGraph) -> scipy.sparse.csr_matrix:
-    """W, [V, G] float64: linear blend skinning of vertex displacements from the graph's nodes."""
-    num_vertices, per_vertex = graph.skinning_indices.shape
-    rows = np.repeat(np.arange(num_vertices), per_vertex)
-    return scipy.sparse.csr_matrix(
-        (
-            graph.skinning_weights.astype(np.float64).ravel(),
-            (rows, graph.skinning_indices.ravel()),
-        ),
-        shape=(num_vertices, len(graph.node_vertices)),
-    )
 
 
 class FaceModel(keras.layers.Layer):
@@ -62,7 +48,7 @@ class FaceModel(keras.layers.Layer):
         self.initial_albedo = initial_albedo
         self.num_vertices = template.num_vertices
         self.num_nodes = len(graph.node_vertices)
-        weights = skinning_matrix(graph)
+        weights = graph.skinning_matrix().astype(np.float64)
         self.orthogonal_complement = OrthogonalComplement(
             graph_expression_basis(expression_basis.basis, weights)
         )

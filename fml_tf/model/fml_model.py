@@ -259,10 +259,14 @@ def restore_weights(model: FmlModel, run_dir: str) -> None:
 
     Raises:
       FileNotFoundError: the folder holds no model config or no checkpoint.
-      ValueError: the model's template is not the one that the run learned on, or a weight of the
-        model is not in the checkpoint or has another shape there.
+      ValueError: the run's model config or template is another, or a weight of the model is not
+        in the checkpoint or has another shape there.
     """
-    _, template_hash = _read_config(run_dir)
+    config, template_hash = _read_config(run_dir)
+    ours, theirs = dataclasses.asdict(model.config), dataclasses.asdict(config)
+    differing = [f"{name}={value!r}" for name, value in theirs.items() if ours[name] != value]
+    if differing:
+        raise ValueError(f"{run_dir}: was trained with another model: {', '.join(differing)}")
     if model.template.content_hash() != template_hash:
         raise ValueError(
             f"{run_dir}: learned on another template than {model.config.template!r} "

@@ -152,16 +152,18 @@ class ParameterNetwork(keras.layers.Layer):
         self.width = width
         channels = scaled(384, width)
         self.identity_map = _conv("identity_map", channels, 3)
+        # Two halves of one convolution: He's variance is that of twice the inputs of each.
+        half = keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
         self.merge_identity = layers.Conv2D(
             channels,
             3,
             padding="same",
             use_bias=False,
-            kernel_initializer="he_normal",
+            kernel_initializer=half,
             name="merge_identity",
         )
         self.merge_frame = layers.Conv2D(
-            channels, 3, padding="same", kernel_initializer="he_normal", name="merge_frame"
+            channels, 3, padding="same", kernel_initializer=half.clone(), name="merge_frame"
         )
         self.body = [
             _conv("conv1", channels, 3),

@@ -153,7 +153,7 @@ def load_or_build_graph(
     path = pathlib.Path(cache_dir) / f"deformation_graph-{settings}.npz"
     try:
         return _load(path, template, num_nodes, nodes_per_vertex)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         graph = build_deformation_graph(template, num_nodes, nodes_per_vertex, detail)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written aside and renamed: another process never reads half a file.

@@ -33,8 +33,8 @@ def load_template(name: str, resolution: str = "4k", mean: str = "average") -> F
         from fml_tf.template.basel import read_bfm
 
         return read_bfm(path)
-    if path.suffix in (".pkl", ".npz"):
+    if path.suffix == ".pkl":
         from fml_tf.template.flame import read_flame
 
         return read_flame(path)
-    raise ValueError(f"{path}: a template is a .mat, .h5, .pkl or .npz file or an ICT directory")
+    raise ValueError(f"{path}: a template is a .mat, .h5 or .pkl file or an ICT directory")

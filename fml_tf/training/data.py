@@ -36,19 +36,28 @@ def decode_example(example: dict, num_frames: int) -> dict:
 
 
 def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
-    """Keeps the first 1 to M frames of an example, as many as a die keyed by its index says."""
+    """Keeps 1 to M frames of an example: which, and how many, says a die keyed by its index."""
     mask = example["frame_mask"]
-    kept = tf.random.stateless_uniform(
-        (), (tf.cast(seed, tf.int64), index), 1, mask.shape[0] + 1, tf.int32
-    )
-    return {**example, "frame_mask": mask & (tf.range(mask.shape[0]) < kept)}
+    key = (tf.cast(seed, tf.int64), index)
+    available = tf.reduce_sum(tf.cast(mask, tf.int32))
+    kept = tf.random.stateless_uniform((), key, 1, available + 1, tf.int32)
+    # Frames by descending random rank; those that are not there rank last.
+    rank = tf.where(mask, tf.random.stateless_uniform(mask.shape, key), -1.0)
+    threshold = tf.sort(rank, direction="DESCENDING")[kept - 1]
+    return {**example, "frame_mask": rank >= threshold}
 
 
-def _raw_examples(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+def _raw_examples(
+    builder: tfds.core.DatasetBuilder, split: str, with_truth: bool
+) -> tf.data.Dataset:
     """All examples of a split in a fixed order, frames still encoded."""
+    decoders = {"frames": tfds.decode.SkipDecoding()}
+    if not with_truth:
+        read = dict.fromkeys(("frames", "landmarks", "landmark_confidence"), True)
+        decoders = tfds.decode.PartialDecoding(read, decoders=decoders)
     return builder.as_dataset(
         split=split,
-        decoders={"frames": tfds.decode.SkipDecoding()},
+        decoders=decoders,
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
 
@@ -88,7 +97,7 @@ def training_batches(
             f"--batch_size={global_batch_size} is no multiple of {num_replicas} replicas"
         )
     share = global_batch_size // num_workers
-    examples = _raw_examples(builder, "train")
+    examples = _raw_examples(builder, "train", with_truth=False)
     start = start_step * global_batch_size
     first_epoch, offset = divmod(start, num_examples)
 
@@ -126,4 +135,6 @@ def evaluation_examples(
         batch = {key: value[None] for key, value in decode_example(example, num_frames).items()}
         return MultiFrameBatch(**batch), example
 
-    return _raw_examples(builder, split).map(decode, num_parallel_calls=2, deterministic=True)
+    return _raw_examples(builder, split, with_truth=True).map(
+        decode, num_parallel_calls=2, deterministic=True
+    )

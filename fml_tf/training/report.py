@@ -23,8 +23,8 @@ _PAGE = """<!doctype html>
 <style>body{font:16px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}
 img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2em 1em;
 border-bottom:1px solid
-#ccc;text-align:left}pre{background:#f4f4f4;padding:1em;overflow:auto}</style> <h1>FML training
-#report</h1>
+#ccc;text-align:left}pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
+<h1>FML training report</h1>
 <p>Measured on {{ metrics.num_examples }} multi-frame images of the split
 <b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people training has not seen
 {% endif %}.</p>

@@ -147,7 +147,7 @@ class TrainStep:
         """Runs in a replica context.
 
         Args:
-          batch: this replica's share of the global batch.
+          batch: this replica's share of the global batch; B is static.
           learning_rates: (network, shape, albedo) scalar tensors.
           identity_at_mean: stage 1; only the networks are updated.
 
@@ -180,11 +180,15 @@ class TrainStep:
         self.optimizer.apply(network_gradients, self._network_variables, network_rate)
         self.optimizer.apply(shape_gradients, self._shape_variables, shape_rate)
         # By hand through r̄ + Θa·β: the gradient of Θa is a product that need not be written out.
-        albedo_gradient = tf.reshape(albedo_gradient, (-1, albedo_gradient.shape[-1]))
+        num_people = batch.frames.shape[0]
+        albedo_gradient = tf.reshape(albedo_gradient, (self._mean_albedo.shape[0], num_people))
         self.optimizer.apply(
             [tf.reduce_sum(albedo_gradient, axis=1)], [self._mean_albedo], albedo_rate
         )
         self.optimizer.apply_product(
-            albedo_gradient, parameters.albedo, self._albedo_basis, albedo_rate
+            albedo_gradient,
+            tf.ensure_shape(parameters.albedo, (num_people, None)),
+            self._albedo_basis,
+            albedo_rate,
         )
         return terms, errors

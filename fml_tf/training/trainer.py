@@ -36,6 +36,15 @@ def make_strategy(distribution: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def _is_chief(resolver: tf.distribute.cluster_resolver.ClusterResolver | None) -> bool:
+    """Whether this process writes the files: the task 'chief', or without one the first worker."""
+    if resolver is None or not resolver.task_type:
+        return True
+    if "chief" in resolver.cluster_spec().jobs:
+        return resolver.task_type == "chief"
+    return resolver.task_id == 0
+
+
 class Trainer:
     """Trains a model on a data set into a folder; picks up there where an earlier run was cut.
 
@@ -59,14 +68,15 @@ class Trainer:
         self.builder = builder
         self.output_dir = output_dir
         self.strategy = strategy
-        resolver = strategy.cluster_resolver
-        self.is_chief = resolver is None or not resolver.task_id
+        self.is_chief = _is_chief(strategy.cluster_resolver)
         # Not 0: under a global seed of 0 tf.data's shuffle refuses a seed that is a tensor.
         keras.utils.set_random_seed(config.seed + 1)
         with strategy.scope():
             self.model = FmlModel(model_config)
             self.optimizer = FusedAdam(TrainStep.variables(self.model))
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
+            # Of all processes that the run took, up to the last checkpoint.
+            self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self.objective = Objective(
             self.model,
             LossWeights(
@@ -78,13 +88,18 @@ class Trainer:
             ),
         )
         self._train_step = TrainStep(self.objective, self.optimizer)
+        whole = self._compile(identity_at_mean=False)
         self._steps = {
-            stage: self._compile(identity_at_mean=stage is Stage.PRETRAIN) for stage in Stage
+            Stage.PRETRAIN: self._compile(identity_at_mean=True),
+            Stage.JOINT: whole,
+            Stage.FINETUNE: whole,
         }
-        self._steps[Stage.FINETUNE] = self._steps[Stage.JOINT]
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(
-                model=self.model.weights_checkpoint(), optimizer=self.optimizer, step=self.step
+                model=self.model.weights_checkpoint(),
+                optimizer=self.optimizer,
+                step=self.step,
+                seconds=self.seconds,
             ),
             os.path.join(output_dir, CHECKPOINT_FOLDER),
             max_to_keep=2,
@@ -123,7 +138,17 @@ class Trainer:
         return int(self.step.numpy())
 
     def save(self) -> None:
-        """Writes a checkpoint; the folder's newest is always a whole one."""
+        """Writes a checkpoint; the folder's newest is always a whole one.
+
+        Raises:
+          NonFiniteLossError: a weight is NaN or infinite; no checkpoint is written.
+        """
+        for weight in self.model.weights:
+            if not tf.reduce_all(tf.math.is_finite(weight.value)):
+                raise NonFiniteLossError(
+                    f"step {int(self.step.numpy())}: {weight.path} is not finite; the last good "
+                    f"checkpoint is {self._manager.latest_checkpoint}"
+                )
         if self.is_chief:
             self._manager.save(checkpoint_number=int(self.step.numpy()))
 
@@ -162,7 +187,7 @@ class Trainer:
         progress = tqdm(
             total=config.total_steps, initial=start, unit="step", disable=not self.is_chief
         )
-        window_start = time.monotonic()
+        window_start = saved = time.monotonic()
         with writer.as_default(), progress:
             for step in range(start, config.total_steps):
                 batch = next(batches)
@@ -183,8 +208,8 @@ class Trainer:
                 progress.update()
                 if done % config.log_every == 0:
                     progress.set_postfix_str(
-                        f"{stage.value} landmarks {landmark_px:.1f} px "
-                        f"photometric {photometric:.1f}"
+                        f"{stage.value} loss {sum(terms.values()):.3f} landmarks "
+                        f"{landmark_px:.1f} px photometric {photometric:.1f}"
                     )
                     for name, value in terms.items():
                         tf.summary.scalar(f"loss/{name}", value, step=done)
@@ -201,4 +226,6 @@ class Trainer:
                     sheet = picture_sheet(self.model, local)
                     tf.summary.image("input, overlay, albedo, shading, geometry", sheet[None], done)
                 if done % config.checkpoint_every == 0 or done == config.total_steps:
+                    self.seconds.assign_add(time.monotonic() - saved)
+                    saved = time.monotonic()
                     self.save()

@@ -69,7 +69,8 @@ def validate(
         mask = batch.frame_mask.numpy()
         landmark_errors.append(errors.landmark_px.numpy()[mask])
         photometric_errors.append(errors.photometric.numpy()[mask])
-        if "neutral_shape" not in example:
+        # The truth is in correspondence with our own template only.
+        if "neutral_shape" not in example or model.config.template != "makehuman":
             continue
         truth = example["neutral_shape"].numpy()
         # The truth has the vertices of the coarsest level, which come first at every level.
