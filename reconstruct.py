@@ -94,6 +94,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         detector=DlibLandmarkDetector(),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
         settings=CropSettings(
+            margin=model.config.crop_margin,
             size=model.config.crop_size,
             min_width=options.min_face_size,
             min_confidence=options.min_confidence,

@@ -28,7 +28,7 @@ from fml_tf import __version__
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.training.report import write_report
-from fml_tf.training.trainer import NonFiniteLossError, Trainer, make_strategy
+from fml_tf.training.trainer import NonFiniteLossError, Trainer, is_chief, make_strategy
 from fml_tf.training.validation import validate
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of this run.", required=True)
@@ -58,7 +58,12 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     start = time.monotonic()
     os.makedirs(output_dir, exist_ok=True)
     strategy = make_strategy(config.distribution)
-    builder = open_dataset(config, model_config)
+    if is_chief(strategy):
+        builder = open_dataset(config, model_config)
+    # Where several workers share a folder, the others wait until the chief has prepared the data.
+    strategy.reduce("sum", strategy.run(lambda: tf.zeros([])), axis=None)
+    if not is_chief(strategy):
+        builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
     split = "test" if "test" in builder.info.splits else "train"
 

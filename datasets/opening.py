@@ -1,14 +1,14 @@
 """Opens a data set by the name that `--data` gives, preparing it first when it is missing."""
 
+import os
+
 import tensorflow_datasets as tfds
 
 from datasets import synthetic_faces, video_faces
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.preprocessing.clip import ClipSettings
+from fml_tf.preprocessing.crop import DEFAULT_MARGIN
 from fml_tf.preprocessing.prepare import CropSettings
-
-# Frames looked at for each multi-frame image: enough to choose poses that differ.
-_CANDIDATES_PER_IMAGE = 8
 
 
 def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.DatasetBuilder:
@@ -20,8 +20,12 @@ def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.Da
     """
     name, _, variant = config.data.partition("/")
     if name == "synthetic_faces":
-        if model_config.crop_size != synthetic_faces.CROP_SIZE:
-            raise ValueError(f"--data={config.data} needs --crop_size={synthetic_faces.CROP_SIZE}")
+        crop = (model_config.crop_size, model_config.crop_margin)
+        if crop != (synthetic_faces.CROP_SIZE, DEFAULT_MARGIN):
+            raise ValueError(
+                f"--data={config.data} needs --crop_size={synthetic_faces.CROP_SIZE} "
+                f"--crop_margin={DEFAULT_MARGIN}"
+            )
         return synthetic_faces.build(config.data_dir, variant or "quickstart")
     if name == "video_faces":
         if not config.video_dir:
@@ -29,10 +33,17 @@ def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.Da
         clip = ClipSettings(
             num_frames=config.num_frames,
             images_per_clip=config.images_per_clip,
-            candidates_per_image=_CANDIDATES_PER_IMAGE,
-            crop=CropSettings(size=model_config.crop_size, focal_length=model_config.focal_length),
+            candidates_per_image=config.candidates_per_image,
+            min_pose_distance=config.min_pose_distance,
+            crop=CropSettings(
+                margin=model_config.crop_margin,
+                size=model_config.crop_size,
+                min_width=config.min_face_size,
+                min_confidence=config.min_confidence,
+                focal_length=model_config.focal_length,
+            ),
         )
-        return video_faces.build(config.video_dir, config.data_dir, clip)
+        return video_faces.build(config.video_dir, config.data_dir, clip, workers=os.cpu_count())
     raise ValueError(
         f"--data={config.data}: no such data set; choose synthetic_faces/CONFIG or video_faces"
     )

@@ -43,9 +43,15 @@ class ModelConfig:
         1.0, "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental."
     )
     crop_size: int = _field(240, "Width and height of the input crops, pixels.")
+    crop_margin: float = _field(
+        1.5, "Width of a crop over the larger side of the landmarks' bounding box (ours)."
+    )
     focal_length: float = _field(4.5, "Focal length in crop widths (ours; the paper gives none).")
     length_unit_mm: float = _field(
         100.0, "Unit of Θs, of translations at the network's output and of the smoothness term, mm."
+    )
+    initial_basis_stddev: float = _field(
+        1e-3, "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours)."
     )
     initial_albedo_red: float = _field(0.62, "Constant skin tone that the mean albedo starts from.")
     initial_albedo_green: float = _field(0.46, "See initial_albedo_red.")
@@ -64,6 +70,18 @@ class TrainConfig:
     data_dir: str = _field("data", "Where prepared data sets are kept.")
     video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")
     images_per_clip: int = _field(60, "Multi-frame images of each clip, for --data=video_faces.")
+    candidates_per_image: int = _field(
+        8, "Frames of a clip that each of its multi-frame images chooses its M diverse poses from."
+    )
+    min_pose_distance: float = _field(
+        3.0, "Least angle between the head poses of two frames of an image, degrees (video_faces)."
+    )
+    min_face_size: int = _field(
+        200, "Least width of a face's crop in the video, pixels (paper: 200; video_faces)."
+    )
+    min_confidence: float = _field(
+        0.5, "Least mean confidence of a face's landmarks (ours; video_faces)."
+    )
     num_frames: int = _field(4, "M, frames of each person in a training example.")
     batch_size: int = _field(4, "B, people in a step, over all replicas.")
     initial_checkpoint: str = _field("", "Start from the weights of this run's checkpoint folder.")

@@ -118,7 +118,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         videos = find_videos(video_dir)
         template = load_template("makehuman", "4k", "average")
         template_landmarks = template.mean_shape[template.landmark_vertices]
-        prepared = prepare_clips(videos, template_landmarks, config.clip, config.workers)
+        workers = min(config.workers, len(videos))
+        prepared = prepare_clips(videos, template_landmarks, config.clip, workers)
         return tqdm.tqdm(prepared, total=len(videos), desc="Preparing clips", unit=" clips")
 
     def _report(

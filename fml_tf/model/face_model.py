@@ -9,10 +9,6 @@ from fml_tf.template.deformation_graph import DeformationGraph
 from fml_tf.template.expression_basis import ExpressionBasis
 from fml_tf.template.face_template import FaceTemplate
 
-# Standard deviation of the entries of Θs (in length units) and Θa at the start. The heads of the
-# networks start at zero, so that a zero basis as well would let no gradient flow.
-INITIAL_BASIS_STDDEV = 1e-3
-
 
 class FaceModel(keras.layers.Layer):
     """Identity and expression parameters → neutral shape, shape with expression, albedo.
@@ -27,6 +23,8 @@ class FaceModel(keras.layers.Layer):
       shape_size: g.
       albedo_size: |β|.
       length_unit_mm: unit of Θs.
+      initial_basis_stddev: of the entries of Θs (in length units) and Θa at the start. The heads of
+        the networks start at zero, so that a zero basis as well would let no gradient flow.
       initial_albedo: RGB of the constant skin tone that r̄ starts from.
     """
 
@@ -38,6 +36,7 @@ class FaceModel(keras.layers.Layer):
         shape_size: int,
         albedo_size: int,
         length_unit_mm: float,
+        initial_basis_stddev: float,
         initial_albedo: tuple[float, float, float],
         **kwargs,
     ):
@@ -45,6 +44,7 @@ class FaceModel(keras.layers.Layer):
         self.shape_size = shape_size
         self.albedo_size = albedo_size
         self.length_unit_mm = length_unit_mm
+        self.initial_basis_stddev = initial_basis_stddev
         self.initial_albedo = initial_albedo
         self.num_vertices = template.num_vertices
         self.num_nodes = len(graph.node_vertices)
@@ -68,16 +68,16 @@ class FaceModel(keras.layers.Layer):
     def build(self, input_shape=None):
         """Creates Θs, Θa and r̄."""
         del input_shape
-        small = keras.initializers.RandomNormal(stddev=INITIAL_BASIS_STDDEV)
+        stddev = self.initial_basis_stddev
         self.shape_basis = self.add_weight(
             name="shape_basis",
             shape=(3 * self.num_nodes, self.shape_size),
-            initializer=small,
+            initializer=keras.initializers.RandomNormal(stddev=stddev),
         )
         self.albedo_basis = self.add_weight(
             name="albedo_basis",
             shape=(3 * self.num_vertices, self.albedo_size),
-            initializer=keras.initializers.RandomNormal(stddev=INITIAL_BASIS_STDDEV),
+            initializer=keras.initializers.RandomNormal(stddev=stddev),
         )
         skin_tone = np.tile(np.asarray(self.initial_albedo, np.float32), self.num_vertices)
         self.mean_albedo = self.add_weight(

@@ -26,12 +26,15 @@ MODEL_FILE = "model.json"
 CHECKPOINT_FOLDER = "checkpoints"
 
 
-def initial_translation(landmark_points: np.ndarray, camera: PerspectiveCamera) -> np.ndarray:
+def initial_translation(
+    landmark_points: np.ndarray, camera: PerspectiveCamera, crop_margin: float
+) -> np.ndarray:
     """Where the mean face must stand for its crop to be the one that preprocessing would cut.
 
     Args:
       landmark_points: [66, 3] mm, landmarks on the mean face, model space.
       camera: the crop's camera.
+      crop_margin: see `crop_box`.
 
     Returns:
       [3] float32 mm, camera space.
@@ -42,7 +45,7 @@ def initial_translation(landmark_points: np.ndarray, camera: PerspectiveCamera) 
     for _ in range(10):  # a fixed point: perspective makes one step inexact
         posed = (landmark_points + translation)[..., None]
         projected = project(tf.constant(posed, tf.float32), camera)[..., 0].numpy()
-        box = crop_box(projected * finer)
+        box = crop_box(projected * finer, crop_margin)
         side = box.source_width / finer
         offset = np.array([box.left, box.top]) / finer + (side - camera.width) / 2.0
         millimetres_a_pixel = -translation[2] / camera.focal_length_px
@@ -93,6 +96,7 @@ class FmlModel(keras.Model):
             config.shape_size,
             config.albedo_size,
             config.length_unit_mm,
+            config.initial_basis_stddev,
             (
                 config.initial_albedo_red,
                 config.initial_albedo_green,
@@ -104,7 +108,7 @@ class FmlModel(keras.Model):
         landmark_points = self.template.mean_shape[self.template.landmark_vertices]
         with tf.init_scope():
             self._initial_translation = tf.constant(
-                initial_translation(landmark_points, self.camera)
+                initial_translation(landmark_points, self.camera, config.crop_margin)
             )
             self._ambient = tf.constant(ambient_illumination(), tf.float32)
             self._expression_sigma = tf.constant(self.expression_basis.sigma, tf.float32)

@@ -120,6 +120,8 @@ def _overlay_chunk(
 ) -> Iterator[np.ndarray]:
     crops = [crop_image(image, transform) for image, transform in frames if transform]
     if crops:
+        # Always as many: each new number of frames would compile the decoder again.
+        crops += [crops[-1]] * (_CHUNK - len(crops))
         faces = model.decode(follow_frames(model, identity_crops, np.stack(crops)))
         vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
     index = 0

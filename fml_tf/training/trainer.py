@@ -36,8 +36,9 @@ def make_strategy(distribution: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _is_chief(resolver: tf.distribute.cluster_resolver.ClusterResolver | None) -> bool:
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes the files: the task 'chief', or without one the first worker."""
+    resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
     if "chief" in resolver.cluster_spec().jobs:
@@ -68,7 +69,7 @@ class Trainer:
         self.builder = builder
         self.output_dir = output_dir
         self.strategy = strategy
-        self.is_chief = _is_chief(strategy.cluster_resolver)
+        self.is_chief = is_chief(strategy)
         # Not 0: under a global seed of 0 tf.data's shuffle refuses a seed that is a tensor.
         keras.utils.set_random_seed(config.seed + 1)
         with strategy.scope():
