@@ -3,7 +3,7 @@
 The library inside the wheel was built for TensorFlow 2.7 and does not load today. Tests compare our
 rasteriser with this one, and `benchmarks/rasterizer.py` takes it as the peer; no product code does.
 
-  python tools/compile_tfg_rasterizer.py
+  python -m tools.compile_tfg_rasterizer
 """
 
 import hashlib

@@ -21,7 +21,6 @@ _TARGET_SPREAD = {
     "chin": (0.35, 0.6),
     "neck": (0.35, 0.6),
     "asym": (0.2, 0.25),
-    "weight": (0.6, 1.0),
 }
 _MAX_TARGET = 0.9
 # Melanin by population: mean and standard deviation.
