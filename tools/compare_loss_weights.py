@@ -36,9 +36,7 @@ _NUM_PEOPLE = flags.DEFINE_integer("num_people", 12, "People of the test split."
 _STEPS = flags.DEFINE_integer("steps", 300, "Steps for the poses, then as many for everything.")
 
 _NUM_FRAMES = 4
-_TUNED = LossWeights(
-    photometric=5.0, landmark=10.0, smoothness=0.1, sparsity=3e-5, expression=3e-3
-)
+_TUNED = LossWeights(photometric=5.0, landmark=10.0, smoothness=0.1, sparsity=3e-5, expression=3e-3)
 # Adam's rates: of the shape in length units, of the translation in mm.
 _POSE_RATES = {"rotation": 1e-2, "translation": 5.0}
 _RATES = {"shape": 1e-3, "rotation": 5e-3, "translation": 1.0, "expression": 2e-2}
