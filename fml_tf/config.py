@@ -111,7 +111,7 @@ class TrainConfig:
     image_summary_every: int = _field(1000, "Steps between picture summaries.")
     distribution: str = _field(
         "none",
-        "tf.distribute strategy; 'multiworker' reads TF_CONFIG.",
+        "tf.distribute strategy; 'multiworker' reads TF_CONFIG, its workers share --output_dir.",
         choices=("none", "mirrored", "multiworker"),
     )
 
