@@ -99,7 +99,7 @@ def test_two_workers_give_the_losses_of_one(whole, tmp_path):
     cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     processes = [
         _start(
-            tmp_path / f"worker{index}",
+            tmp_path,
             {
                 "TF_CONFIG": json.dumps(
                     {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -111,7 +111,7 @@ def test_two_workers_give_the_losses_of_one(whole, tmp_path):
     ]
     for process in processes:
         _finish(process)
-    shared = _losses(tmp_path / "worker0")
+    shared = _losses(tmp_path)
     assert shared.keys() == whole.keys()
     for step, loss in whole.items():
         assert shared[step] == pytest.approx(loss, rel=1e-3), step
