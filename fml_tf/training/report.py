@@ -60,7 +60,8 @@ def _curves(event_dir: str) -> str:
     losses.set(yscale="log", xlabel="step", title="weighted terms of the loss")
     errors.set(xlabel="step", title="landmarks (px), photometric (RGB in [0, 255])")
     for axes in (losses, errors):
-        axes.legend()
+        if tags:  # a run shorter than --log_every has none
+            axes.legend()
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
