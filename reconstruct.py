@@ -115,11 +115,13 @@ def reconstruct(options: flags.FlagValues) -> None:
     print(f"Wrote the face of {len(frames.names)} frame(s) to {options.output_dir}")
 
 
-def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
     """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
     try:
         reconstruct(options)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)
         print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)

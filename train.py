@@ -73,8 +73,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
         write_json(os.path.join(output_dir, "metrics_before.json"), measure())
-    trainer.seconds.assign_add(time.monotonic() - start)
-    trainer.run()
+    trainer.run(start)
     trained = time.monotonic()
     if not trainer.is_chief:
         return {}
@@ -99,16 +98,18 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     return metrics
 
 
-def main(_) -> None:
+def main(argv) -> None:
     """Reads the flags and trains."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected {argv[1]!r}; a config is given as --flagfile={argv[1]}")
     model_config = from_flags(ModelConfig, flags.FLAGS)
     config = from_flags(TrainConfig, flags.FLAGS)
-    if _PRINT_SUMMARY.value:
-        print_summary(FmlModel(model_config))
-        return
     try:
+        if _PRINT_SUMMARY.value:
+            print_summary(FmlModel(model_config))
+            return
         metrics = train(model_config, config, _OUTPUT_DIR.value)
-    except (NonFiniteLossError, FileNotFoundError, ValueError) as error:
+    except (NonFiniteLossError, OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)  # --verbosity=1
         sys.exit(f"train.py: {error}")
     for name, value in metrics.items():

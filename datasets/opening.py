@@ -26,7 +26,11 @@ def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.Da
                 f"--data={config.data} needs --crop_size={synthetic_faces.CROP_SIZE} "
                 f"--crop_margin={DEFAULT_MARGIN}"
             )
-        return synthetic_faces.build(config.data_dir, variant or "quickstart")
+        builder = synthetic_faces.build(config.data_dir, variant or "quickstart")
+        num_frames = builder.info.features["frames"].shape[0]
+        if config.num_frames > num_frames:
+            raise ValueError(f"--num_frames={config.num_frames}: {config.data} has {num_frames}")
+        return builder
     if name == "video_faces":
         if not config.video_dir:
             raise ValueError("--data=video_faces needs --video_dir, a folder of videos")

@@ -15,8 +15,14 @@ from collections.abc import Sequence
 from absl import flags
 
 
-def _field(default, help_text: str, choices: Sequence[str] | None = None):
-    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
+def _field(
+    default,
+    help_text: str,
+    choices: Sequence[str] | None = None,
+    lower_bound: float | None = None,
+):
+    metadata = {"help": help_text, "choices": choices, "lower_bound": lower_bound}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +42,32 @@ class ModelConfig:
         choices=("pca", "blendshapes"),
     )
     expression_variance: float = _field(0.99, "Share of the variance that the PCA basis keeps.")
-    num_graph_nodes: int = _field(521, "|G|, nodes of the deformation graph.")
-    shape_size: int = _field(500, "g, vectors of the learned shape basis Θs.")
-    albedo_size: int = _field(500, "|β|, vectors of the learned albedo basis Θa.")
+    num_graph_nodes: int = _field(521, "|G|, nodes of the deformation graph.", lower_bound=4)
+    shape_size: int = _field(500, "g, vectors of the learned shape basis Θs.", lower_bound=1)
+    albedo_size: int = _field(500, "|β|, vectors of the learned albedo basis Θa.", lower_bound=1)
     network_width: float = _field(
-        1.0, "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental."
+        1.0,
+        "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental.",
+        lower_bound=0.01,
     )
-    crop_size: int = _field(240, "Width and height of the input crops, pixels.")
+    crop_size: int = _field(240, "Width and height of the input crops, pixels.", lower_bound=64)
     crop_margin: float = _field(
-        1.5, "Width of a crop over the larger side of the landmarks' bounding box (ours)."
+        1.5,
+        "Width of a crop over the larger side of the landmarks' bounding box (ours).",
+        lower_bound=1.0,
     )
-    focal_length: float = _field(4.5, "Focal length in crop widths (ours; the paper gives none).")
+    focal_length: float = _field(
+        4.5, "Focal length in crop widths (ours; the paper gives none).", lower_bound=0.01
+    )
     length_unit_mm: float = _field(
-        100.0, "Unit of Θs, of translations at the network's output and of the smoothness term, mm."
+        100.0,
+        "Unit of Θs, of translations at the network's output and of the smoothness term, mm.",
+        lower_bound=0.01,
     )
     initial_basis_stddev: float = _field(
-        1e-3, "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours)."
+        1e-3,
+        "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours).",
+        lower_bound=0.0,
     )
     initial_albedo_red: float = _field(0.62, "Constant skin tone that the mean albedo starts from.")
     initial_albedo_green: float = _field(0.46, "See initial_albedo_red.")
@@ -69,46 +85,68 @@ class TrainConfig:
     )
     data_dir: str = _field("data", "Where prepared data sets are kept.")
     video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")
-    images_per_clip: int = _field(60, "Multi-frame images of each clip, for --data=video_faces.")
+    images_per_clip: int = _field(
+        60, "Multi-frame images of each clip, for --data=video_faces.", lower_bound=1
+    )
     candidates_per_image: int = _field(
-        8, "Frames of a clip that each of its multi-frame images chooses its M diverse poses from."
+        8,
+        "Frames of a clip that each of its multi-frame images chooses its M diverse poses from.",
+        lower_bound=1,
     )
     min_pose_distance: float = _field(
-        3.0, "Least angle between the head poses of two frames of an image, degrees (video_faces)."
+        3.0,
+        "Least angle between the head poses of two frames of an image, degrees (video_faces).",
+        lower_bound=0.0,
     )
     min_face_size: int = _field(
-        200, "Least width of a face's crop in the video, pixels (paper: 200; video_faces)."
+        200,
+        "Least width of a face's crop in the video, pixels (paper: 200; video_faces).",
+        lower_bound=1,
     )
     min_confidence: float = _field(
-        0.5, "Least mean confidence of a face's landmarks (ours; video_faces)."
+        0.5, "Least mean confidence of a face's landmarks (ours; video_faces).", lower_bound=0.0
     )
-    num_frames: int = _field(4, "M, frames of each person in a training example.")
-    batch_size: int = _field(4, "B, people in a step, over all replicas.")
+    num_frames: int = _field(4, "M, frames of each person in a training example.", lower_bound=1)
+    batch_size: int = _field(4, "B, people in a step, over all replicas.", lower_bound=1)
     initial_checkpoint: str = _field("", "Start from the weights of this run's checkpoint folder.")
     pretrain_steps: int = _field(
-        2000, "Stage 1: pose, light and expression, with the identity held at the mean."
+        2000,
+        "Stage 1: pose, light and expression, with the identity held at the mean.",
+        lower_bound=0,
     )
-    joint_steps: int = _field(100_000, "Stage 2: everything.")
-    finetune_steps: int = _field(20_000, "Stage 3: everything, with a higher rate for the albedo.")
-    network_learning_rate: float = _field(1e-4, "Adam's rate for the networks.")
-    shape_learning_rate: float = _field(1e-4, "Adam's rate for Θs (in length_unit_mm).")
-    albedo_learning_rate: float = _field(1e-4, "Adam's rate for Θa and the mean albedo.")
-    finetune_albedo_learning_rate: float = _field(1e-3, "Rate for Θa and the mean albedo, stage 3.")
+    joint_steps: int = _field(100_000, "Stage 2: everything.", lower_bound=0)
+    finetune_steps: int = _field(
+        20_000, "Stage 3: everything, with a higher rate for the albedo.", lower_bound=0
+    )
+    network_learning_rate: float = _field(1e-4, "Adam's rate for the networks.", lower_bound=0.0)
+    shape_learning_rate: float = _field(
+        1e-4, "Adam's rate for Θs (in length_unit_mm).", lower_bound=0.0
+    )
+    albedo_learning_rate: float = _field(
+        1e-4, "Adam's rate for Θa and the mean albedo.", lower_bound=0.0
+    )
+    finetune_albedo_learning_rate: float = _field(
+        1e-3, "Rate for Θa and the mean albedo, stage 3.", lower_bound=0.0
+    )
     final_learning_rate_fraction: float = _field(
-        1.0, "The rates fall along a cosine to this fraction of themselves; 1 keeps them constant."
+        1.0,
+        "The rates fall along a cosine to this fraction of themselves; 1 keeps them constant.",
+        lower_bound=0.0,
     )
-    photometric_weight: float = _field(1.6, "λpho·|V| of equation (8): divided by |V| in the loss.")
-    landmark_weight: float = _field(4.7, "λlan of equation (8).")
-    smoothness_weight: float = _field(1e-3, "λsmo of equation (9).")
-    sparsity_weight: float = _field(1e-7, "λspa of equation (9).")
-    expression_weight: float = _field(1e-8, "λble of equation (9).")
+    photometric_weight: float = _field(
+        1.6, "λpho·|V| of equation (8): divided by |V| in the loss.", lower_bound=0.0
+    )
+    landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)
+    smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)
+    sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
+    expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)
     random_num_frames: bool = _field(
         False, "Mask out a random number of each example's frames (ours), to train for any M."
     )
-    seed: int = _field(0, "Seeds weights, data order and augmentation.")
-    checkpoint_every: int = _field(1000, "Steps between checkpoints.")
-    log_every: int = _field(50, "Steps between scalar summaries.")
-    image_summary_every: int = _field(1000, "Steps between picture summaries.")
+    seed: int = _field(0, "Seeds weights, data order and augmentation.", lower_bound=0)
+    checkpoint_every: int = _field(1000, "Steps between checkpoints.", lower_bound=1)
+    log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)
+    image_summary_every: int = _field(1000, "Steps between picture summaries.", lower_bound=1)
     distribution: str = _field(
         "none",
         "tf.distribute strategy; 'multiworker' reads TF_CONFIG, its workers share --output_dir.",
@@ -154,9 +192,11 @@ def define_flags(
                 module_name,
             )
         else:
+            bound = field.metadata["lower_bound"]
             _DEFINE[hints[field.name]](
                 *arguments,
                 field.metadata["help"],
+                **({} if bound is None else {"lower_bound": bound}),
                 flag_values=flag_values,
                 module_name=module_name,
             )

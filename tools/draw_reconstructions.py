@@ -23,7 +23,7 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a trained model
 _DATA = flags.DEFINE_string("data", "quickstart", "Configuration of synthetic_faces.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared data sets are kept.")
 _PEOPLE = flags.DEFINE_integer("people", 2, "How many people, side by side.", lower_bound=1)
-_FIRST = flags.DEFINE_integer("first", 0, "The first of them in the test split.")
+_FIRST = flags.DEFINE_integer("first", 0, "The first of them in the test split.", lower_bound=0)
 _NUM_FRAMES = flags.DEFINE_integer("num_frames", 4, "M, frames a person.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write (PNG or JPEG).", required=True)
 
@@ -35,6 +35,8 @@ def main(_):
     examples = evaluation_examples(builder, "test", _NUM_FRAMES.value)
     chosen = itertools.islice(examples, _FIRST.value, _FIRST.value + _PEOPLE.value)
     sheets = [picture_sheet(model, batch) for batch, _ in chosen]
+    if not sheets:
+        raise SystemExit(f"--first={_FIRST.value}: the test split has fewer people")
     if not cv2.imwrite(_OUTPUT.value, np.concatenate(sheets, axis=1)[..., ::-1]):
         raise SystemExit(f"{_OUTPUT.value}: cannot be written")
 

@@ -145,6 +145,9 @@ def build(
     Raises:
       ValueError: no configuration of that name.
     """
+    if isinstance(config, str) and config not in Builder.builder_configs:
+        names = ", ".join(Builder.builder_configs)
+        raise ValueError(f"synthetic_faces/{config}: no such configuration; there are {names}")
     builder = Builder(data_dir=data_dir, config=config)
     builder.download_and_prepare()
     return builder

@@ -264,7 +264,7 @@ def restore_weights(model: FmlModel, run_dir: str) -> None:
     Raises:
       FileNotFoundError: the folder holds no model config or no checkpoint.
       ValueError: the run's model config or template is another, or a weight of the model is not
-        in the checkpoint or has another shape there.
+        in the checkpoint or has another shape there, or the checkpoint is damaged.
     """
     config, template_hash = _read_config(run_dir)
     ours, theirs = dataclasses.asdict(model.config), dataclasses.asdict(config)
@@ -287,8 +287,11 @@ def restore_weights(model: FmlModel, run_dir: str) -> None:
             differing.append(f"{weight.path} {list(weight.shape)} (stored: {stored.get(key)})")
     if differing:
         raise ValueError(f"{checkpoint}: does not fit the model: {', '.join(differing)}")
-    restored = tf.train.Checkpoint(model=model.weights_checkpoint()).restore(checkpoint)
-    restored.assert_existing_objects_matched().expect_partial()
+    try:
+        restored = tf.train.Checkpoint(model=model.weights_checkpoint()).restore(checkpoint)
+        restored.assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, IndexError) as error:  # IndexError: a file that was cut short
+        raise ValueError(f"{checkpoint}: damaged: {error}") from None
 
 
 def _read_config(run_dir: str) -> tuple[ModelConfig, str]:

@@ -74,11 +74,13 @@ def check_output_directory(path: str | os.PathLike, overwrite: bool = False) -> 
     """Refuses a folder that a run may not write to.
 
     Raises:
-      ValueError: `path` is a file, or a folder with files in it and not `overwrite`.
+      ValueError: `path` or a folder above it is a file, or `path` is a folder with files in it
+        and not `overwrite`.
     """
     path = pathlib.Path(path)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: not a folder")
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{nearest}: not a folder")
     if path.exists() and any(path.iterdir()) and not overwrite:
         raise ValueError(f"{path}: the output folder has files in it; give --overwrite to replace")
 

@@ -11,7 +11,7 @@ def load_template(name: str, resolution: str = "4k", mean: str = "average") -> F
 
     Args:
       name: "makehuman", or the path of a Basel Face Model (.mat of 2009, .h5 of 2017 and 2019), of
-        a FLAME model (.pkl or .npz), or of an ICT-FaceKit model directory.
+        a FLAME model (.pkl), or of an ICT-FaceKit model directory.
       resolution: "4k", "16k" or "60k"; of the open template only.
       mean: the open template's mean only.
 

@@ -170,8 +170,11 @@ class Trainer:
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
-    def run(self) -> None:
+    def run(self, since: float | None = None) -> None:
         """Trains to the last step, writing checkpoints and summaries on the way.
+
+        Args:
+          since: the `time.monotonic()` from which on `seconds` counts; now, if not given.
 
         Raises:
           NonFiniteLossError: a term is NaN or infinite; the last checkpoint is from before.
@@ -188,7 +191,8 @@ class Trainer:
         progress = tqdm(
             total=config.total_steps, initial=start, unit="step", disable=not self.is_chief
         )
-        window_start = saved = time.monotonic()
+        window_start = time.monotonic()
+        saved = window_start if since is None else since
         with writer.as_default(), progress:
             for step in range(start, config.total_steps):
                 batch = next(batches)

@@ -81,7 +81,7 @@ def validate(
             np.mean(
                 [
                     aligned_rmse(single, truth[face])
-                    for single in singles.numpy()[face].transpose(2, 0, 1)
+                    for single in singles.numpy()[face].transpose(2, 0, 1)[mask[0]]
                 ]
             )
         )
