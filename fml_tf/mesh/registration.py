@@ -12,7 +12,7 @@ _MAD_TO_SIGMA = 1.4826
 # Least spread of the residuals, over the extent of the points: points that lie on the surface to
 # rounding would otherwise call each other outliers.
 _LEAST_SIGMA = 1e-4
-_LEAST_STEP = 1e-9
+_LEAST_STEP = 1e-7
 _MAX_HALVINGS = 6
 
 IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))
@@ -46,7 +46,7 @@ def fit_surface(
       with_scale: False keeps the scale of `initial`.
       robust: False squares the distances instead of ρ, for protocols that do.
       max_iterations: at most so many steps; it stops when a step moves nothing further than
-        1e-9 of the points' extent.
+        1e-7 of the points' extent.
 
     Returns:
       The similarity from surface to points.

@@ -6,9 +6,9 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
-_FIRST_NEIGHBOURS = 6
-# Pairs of a point and a triangle that are tested at once, to bound the memory.
-_MOST_PAIRS = 1_000_000
+_NEIGHBOURS = 4
+# Points that are searched at once, to bound the memory.
+_CHUNK = 20_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,9 +29,9 @@ class ClosestPoints:
 class Surface:
     """A triangle mesh that can be asked for its nearest points.
 
-    Triangles are sorted into classes of like size with a k-d tree of centres each: a triangle whose
-    centre is further away than the best distance so far plus the class's radius cannot be nearer,
-    so that few are tested, and the answer is exact however uneven the mesh is.
+    A k-d tree holds the centres of all triangles, the large ones cut into pieces of the common
+    size. A piece whose centre is further away than the best distance so far plus the radius of the
+    pieces cannot be nearer, so that few are tested and the answer is exact however uneven the mesh.
 
     Args:
       vertices: [V, 3].
@@ -57,13 +57,22 @@ class Surface:
         self.corners = corners[solid]
         self.normals = normals[solid] / lengths[solid, None]
         self._triangles = np.flatnonzero(solid)
-        centres = self.corners.mean(axis=1)
-        radii = np.linalg.norm(self.corners - centres[:, None], axis=2).max(axis=1)
-        size = np.floor(np.log2(radii / radii.min())).astype(int)
-        self._classes = []
-        for value in np.unique(size)[::-1]:
-            members = np.flatnonzero(size == value)
-            self._classes.append((members, radii[members].max(), cKDTree(centres[members])))
+        longest = np.linalg.norm(self.corners - np.roll(self.corners, 1, axis=1), axis=2).max(
+            axis=1
+        )
+        # A piece's longest edge; bounded, so that one huge triangle does not become millions.
+        size = max(np.median(longest), longest.max() / 2**8)
+        pieces, faces, self._pieces = trimesh.remesh.subdivide_to_size(
+            self.corners.reshape(-1, 3),
+            np.arange(3 * len(self.corners)).reshape(-1, 3),
+            size,
+            max_iter=12,
+            return_index=True,
+        )
+        pieces = pieces[faces]
+        centres = pieces.mean(axis=1)
+        self._radii = np.linalg.norm(pieces - centres[:, None], axis=2).max(axis=1)
+        self._tree = cKDTree(centres)
 
     def closest(self, points: np.ndarray) -> ClosestPoints:
         """Finds the nearest surface point of each of [P, 3] points.
@@ -86,41 +95,32 @@ class Surface:
         points = np.asarray(points, np.float64)
         if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
             raise ValueError(f"points must be finite and [P, 3], got {points.shape}")
-        best = np.full(len(points), np.inf)
-        indices = np.zeros(len(points), int)
-        nearest = np.zeros_like(points)
-        for members, radius, tree in self._classes:
-            active, neighbours = np.arange(len(points)), _FIRST_NEIGHBOURS
-            while len(active):
-                neighbours = min(neighbours, len(members))
-                chunk = max(1, _MOST_PAIRS // neighbours)
-                undecided = []
-                for part in np.split(active, range(chunk, len(active), chunk)):
-                    centre_distances, found = tree.query(points[part], neighbours)
-                    centre_distances = centre_distances.reshape(len(part), -1)
-                    found = members[found.reshape(len(part), -1)]
-                    row, column = np.nonzero(centre_distances - radius < best[part, None])
-                    self._improve(points, part[row], found[row, column], best, indices, nearest)
-                    beyond = centre_distances[:, -1] - radius < best[part]
-                    undecided.append(part[beyond])
-                if neighbours == len(members):
-                    break
-                active, neighbours = np.concatenate(undecided), 4 * neighbours
-        return indices, nearest, best
+        parts = np.split(points, range(_CHUNK, len(points), _CHUNK))
+        found = [self._search(part) for part in parts]
+        return tuple(np.concatenate(values) for values in zip(*found))
 
-    def _improve(self, points, rows, triangles, best, indices, nearest):
-        """Tests pairs of a point (`rows`) and a triangle; keeps what is nearer than the best."""
-        if not len(rows):
-            return
+    def _search(self, points):
+        # First a bound from the pieces with the nearest centres, then all that may undercut it.
+        count = min(_NEIGHBOURS, self._tree.n)
+        first = self._tree.query(points, count)[1].reshape(len(points), count)
+        rows = np.repeat(np.arange(len(points)), count)
+        bound = self._nearest_of(points, rows, first.reshape(-1))[2] * (1 + 1e-9)
+        within = self._tree.query_ball_point(points, bound + self._radii.max())
+        rows = np.repeat(np.arange(len(points)), [len(pieces) for pieces in within])
+        pieces = np.concatenate(within).astype(int)
+        centre_distances = np.linalg.norm(self._tree.data[pieces] - points[rows], axis=1)
+        near = centre_distances <= bound[rows] + self._radii[pieces]
+        return self._nearest_of(points, rows[near], pieces[near])
+
+    def _nearest_of(self, points, rows, pieces):
+        """Tests pairs of a point (ascending rows, each at least once) and a piece of a triangle."""
+        triangles = self._pieces[pieces]
         candidates = trimesh.triangles.closest_point(self.corners[triangles], points[rows])
         distances = np.linalg.norm(candidates - points[rows], axis=1)
         # Of each point's pairs the nearest, and of equally near ones the first triangle.
         order = np.lexsort([triangles, distances, rows])
-        first = order[np.unique(rows[order], return_index=True)[1]]
-        first = first[distances[first] < best[rows[first]]]
-        best[rows[first]] = distances[first]
-        indices[rows[first]] = triangles[first]
-        nearest[rows[first]] = candidates[first]
+        chosen = order[np.searchsorted(rows, np.arange(len(points)))]
+        return triangles[chosen], candidates[chosen], distances[chosen]
 
 
 def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
