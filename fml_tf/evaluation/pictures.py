@@ -19,8 +19,9 @@ from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.template.makehuman import load_makehuman
 
-# A long lens at 2 m: hardly any perspective. The picture spans 240 mm.
-_SIZE, _DISTANCE_MM, _SPAN_MM = 240, 2000.0, 240.0
+# A long lens at 2 m: hardly any perspective. The picture spans 270 mm.
+_SIZE, _DISTANCE_MM, _SPAN_MM = 240, 2000.0, 270.0
+_TITLE_HEIGHT = 22
 _SUPERSAMPLING = 2
 _COLOUR_MAP = matplotlib.colormaps["viridis"]
 _UNMEASURED = 0.6  # grey
@@ -86,19 +87,23 @@ def case_sheet(images: Sequence[np.ndarray], error_map: ErrorMap, limit: float) 
       limit: mm at which the colours end.
 
     Returns:
-      [480, 240·C, 3] uint8: above the frames, below truth, prediction, error from front and side.
+      [524, 960, 3] uint8: above the frames, below truth, prediction, error from front and side.
     """
     truth, predicted = frontal(error_map)
     grey = np.full_like(truth, 0.85), np.full_like(predicted, 0.85)
     colours = error_colours(error_map.errors, limit)
+    scale = f"error, 0 (dark) to {limit:g} mm"
     pictures = [
         _titled(render_mesh(truth, error_map.truth_triangles, grey[0]), "truth"),
         _titled(render_mesh(predicted, error_map.triangles, grey[1]), "prediction"),
-        _titled(render_mesh(truth, error_map.truth_triangles, colours), f"error to {limit:g} mm"),
+        _titled(
+            render_mesh(truth, error_map.truth_triangles, colours),
+            f"error, 0 (dark) to {limit:g} mm",
+        ),
         _titled(render_mesh(truth, error_map.truth_triangles, colours, 40.0), "from the side"),
     ]
-    frames = [_fitted(image) for image in images[: len(pictures)]]
-    blank = np.full((_SIZE, _SIZE, 3), 255, np.uint8)
+    frames = [_titled(_fitted(image), "input") for image in images[: len(pictures)]]
+    blank = np.full_like(pictures[0], 255)
     frames += [blank] * (len(pictures) - len(frames))
     return np.concatenate([np.concatenate(frames, 1), np.concatenate(pictures, 1)])
 
@@ -111,7 +116,7 @@ def heat_maps(means: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
       limit: mm at which the colours end.
 
     Returns:
-      [480, 240·methods, 3] uint8.
+      [502, 240·methods, 3] uint8.
     """
     template = load_makehuman("4k")
     columns = []
@@ -120,7 +125,9 @@ def heat_maps(means: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
         views = [
             render_mesh(template.mean_shape, template.triangles, colours, yaw) for yaw in (0, 40)
         ]
-        columns.append(np.concatenate([_titled(views[0], f"{name} (to {limit:g} mm)"), views[1]]))
+        columns.append(
+            np.concatenate([_titled(views[0], f"{name}, 0 (dark) to {limit:g} mm"), views[1]])
+        )
     return np.concatenate(columns, axis=1)
 
 
@@ -156,8 +163,7 @@ def _fitted(image):
 
 
 def _titled(picture, title):
-    picture = np.ascontiguousarray(picture)
-    cv2.putText(
-        picture, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA
-    )
-    return picture
+    strip = np.full((_TITLE_HEIGHT, picture.shape[1], 3), 255, np.uint8)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(strip, title, (6, 15), font, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.concatenate([strip, picture])

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape, as_landmarks
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
-from fml_tf.mesh.files import read_mesh
+from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
@@ -62,12 +62,12 @@ class ModelPredictor:
         self._encode = tf.function(model.encode, reduce_retracing=True)
 
     def methods(self, num_frames: Sequence[int]) -> list[Method]:
-        """Mean face; then for each M features pooled (the paper), and single frames averaged."""
+        """Mean face; then for each M single frames averaged, and features pooled (the paper)."""
         methods = [Method("mean face", max(num_frames), self._predict_mean)]
         for count in num_frames:
-            methods.append(Method(f"pooled {count}", count, self._predict_pooled))
             if count > 1:
                 methods.append(Method(f"averaged {count}", count, self._predict_averaged))
+            methods.append(Method(f"pooled {count}", count, self._predict_pooled))
         return methods
 
     def crops(self, frames: Sequence[Frame]) -> np.ndarray:
@@ -163,6 +163,14 @@ class MeshPredictor:
         """One method: what is in the folder."""
         return [Method("predictions", 1, self._predict)]
 
+    def content_hash(self) -> str:
+        """Of all files in the folder with their names."""
+        files = sorted(path for path in self._directory.rglob("*") if path.is_file())
+        names = "\n".join(path.relative_to(self._directory).as_posix() for path in files)
+        digest = hashlib.sha256(names.encode())
+        digest.update(hash_files(files).encode())
+        return digest.hexdigest()
+
     def _predict(self, case, frames):
         names = [frames[0].name, case]
         stems = [self._directory / name for name in names]
@@ -180,6 +188,26 @@ class MeshPredictor:
         return Prediction(
             Shape(np.asarray(mesh.vertices), np.asarray(mesh.faces), _read_landmarks(found[0]))
         )
+
+
+def saving_meshes(method: Method, directory: pathlib.Path) -> Method:
+    """The same method, which also writes what it predicts: `METHOD/FRAME.obj` and `FRAME.npy`.
+
+    The neutral shape and its seven landmarks, named by the first of the frames: what
+    `MeshPredictor` reads, and what the NoW challenge wants handed in.
+    """
+
+    def predict(case, frames):
+        prediction = method.predict(case, frames)
+        stem = directory / method.name.replace(" ", "_") / frames[0].name
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        shape = prediction.shape
+        write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
+        with atomic_path(_with(stem, ".npy")) as temporary:
+            np.save(temporary, shape.seven)
+        return prediction
+
+    return dataclasses.replace(method, predict=predict)
 
 
 def _read_landmarks(mesh_path):

@@ -38,7 +38,7 @@ def write_pictures(
     result: dict,
     output_dir: pathlib.Path,
 ) -> list[pathlib.Path]:
-    """Draws curve, heat maps and the best, median and worst case of the last method that has any.
+    """Draws curve, heat maps and the last method's best, median and worst case.
 
     Returns:
       The files, in the order of the report.
