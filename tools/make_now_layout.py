@@ -30,10 +30,19 @@ _SCAN = flags.DEFINE_string("scan", None, "james.obj, with .jpg and .ljson besid
 _OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.")
 
 _SUBJECT, _CHALLENGE = "james", "multiview_neutral"
+_PARTS = ("chin", "leyebrow", "reyebrow", "nose", "leye", "reye", "mouth")
 _YAWS = (0.0, -25.0, 25.0, -40.0)  # degrees
 _CAMERA = PerspectiveCamera(1600.0, 640, 640)
 _DISTANCE_MM = 900.0
 _BACKGROUND = 0.6
+
+
+def read_landmarks(path: pathlib.Path) -> np.ndarray:
+    """The scan's landmarks [68, 3] mm in iBUG's order; the file has the parts in another."""
+    group = json.loads(path.read_text())["groups"]["LJSON"]
+    points = np.array(group["landmarks"]["points"])
+    parts = {label["label"]: label["mask"] for label in group["labels"]}
+    return points[np.concatenate([parts[name] for name in _PARTS])]
 
 
 def render(mesh: trimesh.Trimesh, texture: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -55,9 +64,8 @@ def main(_) -> None:
     scan = pathlib.Path(_SCAN.value)
     mesh = trimesh.load_mesh(scan, process=False)
     texture = cv2.imread(str(scan.with_suffix(".jpg")), cv2.IMREAD_COLOR_RGB)
-    groups = json.loads(scan.with_suffix(".ljson").read_text())["groups"]
-    points = np.array(next(iter(groups.values()))["landmarks"]["points"])
-    seven = points[SEVEN]  # the 68 of iBUG: the same numbers as among our 66
+    points = read_landmarks(scan.with_suffix(".ljson"))
+    seven = points[SEVEN]  # the same numbers among the 68 as among our 66
 
     root = pathlib.Path(_OUTPUT.value)
     release = root / "NoW_Dataset" / "final_release_version"

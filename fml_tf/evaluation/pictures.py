@@ -96,10 +96,7 @@ def case_sheet(images: Sequence[np.ndarray], error_map: ErrorMap, limit: float) 
     pictures = [
         _titled(render_mesh(truth, error_map.truth_triangles, grey[0]), "truth"),
         _titled(render_mesh(predicted, error_map.triangles, grey[1]), "prediction"),
-        _titled(
-            render_mesh(truth, error_map.truth_triangles, colours),
-            f"error, 0 (dark) to {limit:g} mm",
-        ),
+        _titled(render_mesh(truth, error_map.truth_triangles, colours), scale),
         _titled(render_mesh(truth, error_map.truth_triangles, colours, 40.0), "from the side"),
     ]
     frames = [_titled(_fitted(image), "input") for image in images[: len(pictures)]]

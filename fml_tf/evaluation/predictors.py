@@ -14,7 +14,7 @@ from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape, as_
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
 from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
-from fml_tf.preprocessing.faces import FaceBox
+from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.rendering.sampling import sample_bilinear
@@ -86,8 +86,9 @@ class ModelPredictor:
 
     def _prepare(self, frame):
         template = self._model.template
-        # Where the data set says which face it is, only that one is read.
-        detector = _detector() if frame.box is None else _detector_in(frame.box)
+        detector = (
+            _detector() if frame.box is None else DlibLandmarkDetector(_FacesInBox(frame.box))
+        )
         points = template.mean_shape[template.landmark_vertices]
         return prepare_image(frame.image, detector, points, self._settings).crop
 
@@ -260,23 +261,25 @@ def _detector():
     return DlibLandmarkDetector()
 
 
-class _OneBox:
-    """A face detector that finds the box that it was given."""
+class _FacesInBox:
+    """Finds the faces that lie in a given box, or, if there is none, the box itself.
 
-    def __init__(self, box: FaceBox):
-        self._box = box
+    Landmarks hang on how the detector draws its boxes, and a data set's are drawn by another.
+    """
+
+    def __init__(self, box):
+        self._left, self._top, self._right, self._bottom = box
+        self._detector = HogFaceDetector()
 
     def detect(self, image: np.ndarray) -> list[FaceBox]:
-        del image
-        return [self._box]
+        faces = []
+        for face in self._detector.detect(image):
+            u, v = face.left + face.width / 2, face.top + face.width / 2
+            if self._left < u < self._right and self._top < v < self._bottom:
+                faces.append(face)
+        return faces or [self._as_square()]
 
-
-def _detector_in(box):
-    left, top, right, bottom = box
-    width = max(right - left, bottom - top)
-    centre = (left + right) / 2, (top + bottom) / 2
-    return DlibLandmarkDetector(
-        _OneBox(
-            FaceBox(left=centre[0] - width / 2, top=centre[1] - width / 2, width=width, score=0.0)
-        )
-    )
+    def _as_square(self):
+        width = max(self._right - self._left, self._bottom - self._top)
+        left = (self._left + self._right - width) / 2
+        return FaceBox(left, (self._top + self._bottom - width) / 2, width, score=0.0)
