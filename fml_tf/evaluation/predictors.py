@@ -60,6 +60,8 @@ class ModelPredictor:
         template = model.template
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
+        # The methods see the same frames one after another; detection takes longest.
+        self._crop = functools.lru_cache(maxsize=64)(self._prepare)
 
     def methods(self, num_frames: Sequence[int]) -> list[Method]:
         """Mean face; then for each M single frames averaged, and features pooled (the paper)."""
@@ -78,7 +80,7 @@ class ModelPredictor:
           ValueError: a crop of another size than the model's.
         """
         size = self._model.config.crop_size
-        crops = [frame.image if frame.is_crop else self._prepare(frame) for frame in frames]
+        crops = [frame.image if frame.is_crop else self._crop(frame) for frame in frames]
         for frame, crop in zip(frames, crops):
             if crop.shape != (size, size, 3):
                 raise ValueError(f"{frame.name}: a crop of {crop.shape[:2]} px, not of {size}")
