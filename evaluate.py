@@ -133,9 +133,9 @@ def read_results(directory: str, protocol: Protocol) -> dict:
     with open(path, encoding="utf-8") as file:
         try:
             results = json.load(file)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: not results: {error}") from None
-    theirs = results["identity"]
+            theirs = results["identity"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
     ours = (protocol.name, dict(protocol.settings))
     if (theirs["dataset"], theirs["settings"]) != ours:
         raise ValueError(f"{path}: of {theirs['dataset']} {theirs['settings']}, not of {ours}")

@@ -43,16 +43,6 @@ def landmark_error(landmarks: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.asarray(landmarks, np.float64) - truth, axis=-1)
 
 
-def photometric_error(colours: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Mean absolute difference over the channels, [P] in [0, 255].
-
-    Args:
-      colours: [P, 3] in [0, 1].
-      observed: [P, 3] in [0, 1].
-    """
-    return 255.0 * np.abs(np.asarray(colours, np.float64) - observed).mean(axis=-1)
-
-
 def mean(distances: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Mean of [P] distances, weighted where weights [P] are given."""
     return float(np.average(distances, weights=weights))

@@ -20,6 +20,8 @@ from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
 
+_MOST_CROPS = 500  # kept at once
+
 Predict = Callable[[str, Sequence[Frame]], Prediction]
 """A case's name and M of its frames → the prediction."""
 
@@ -60,8 +62,8 @@ class ModelPredictor:
         template = model.template
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
-        # The methods see the same frames one after another; detection takes longest.
-        self._crop = functools.lru_cache(maxsize=64)(self._prepare)
+        # By frame: the methods see the same ones, and finding faces takes longest.
+        self._crops: dict[str, np.ndarray] = {}
 
     def methods(self, num_frames: Sequence[int]) -> list[Method]:
         """Mean face; then for each M single frames averaged, and features pooled (the paper)."""
@@ -85,6 +87,13 @@ class ModelPredictor:
             if crop.shape != (size, size, 3):
                 raise ValueError(f"{frame.name}: a crop of {crop.shape[:2]} px, not of {size}")
         return np.stack(crops)
+
+    def _crop(self, frame):
+        if frame.name not in self._crops:
+            if len(self._crops) >= _MOST_CROPS:
+                self._crops.clear()
+            self._crops[frame.name] = self._prepare(frame)
+        return self._crops[frame.name]
 
     def _prepare(self, frame):
         template = self._model.template

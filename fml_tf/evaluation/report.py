@@ -14,7 +14,6 @@ from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.results import case_figures
 from fml_tf.evaluation.runner import groups, read_case
 from fml_tf.mesh.files import atomic_path
-from fml_tf.template.makehuman import load_makehuman
 
 PICTURE_FOLDER = "pictures"
 _PAGE = """<!doctype html>
@@ -58,8 +57,9 @@ def write_pictures(
         flat = np.concatenate([row.reshape(-1) for row in rows])
         if len(flat):
             distances[method.name] = flat
-        means[method.name] = _mean_of_region([row for row in rows if row.size])
-    means = {name: errors for name, errors in means.items() if errors is not None}
+            if protocol.template_region is not None:
+                rows = [row for row in rows if row.size]
+                means[method.name] = _mean_of_region(protocol.template_region, rows)
     limit = 1.0
     if distances:
         limit = float(np.ceil(np.percentile(np.concatenate(list(distances.values())), 95)))
@@ -101,14 +101,10 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
 
 
-def _mean_of_region(rows):
-    """Mean error [V] at the template's vertices, where each row of errors is its face region."""
-    face = load_makehuman("4k").regions["face"]
-    rows = [row if row.ndim == 2 else row[None] for row in rows]
-    if not rows or any(row.shape[1] != face.sum() for row in rows):
-        return None
-    errors = np.full(len(face), np.nan)
-    errors[face] = np.concatenate(rows).mean(axis=0)
+def _mean_of_region(region, rows):
+    """Mean error [V] at the template's vertices, where each row of errors is of its region."""
+    errors = np.full(len(region), np.nan)
+    errors[region] = np.concatenate(rows).mean(axis=0)
     return errors
 
 

@@ -164,15 +164,6 @@ def markdown(protocol: Protocol, result: dict) -> str:
         "Mean ± SD over cases [95 % interval of the mean]; all points: median, mean ± SD.",
     ]
     lines += [f"- `{m.name}`: {m.meaning}" for m in protocol.measures]
-    if protocol.quoted:
-        lines += ["", "## Printed in the papers, on their data (quoted, not measured here)", ""]
-        lines += _row("source", "method", "measure", "printed")
-        lines += _row(*["---"] * 4)
-        for quoted in protocol.quoted:
-            sd = "" if quoted.sd is None else f" ± {quoted.sd:g}"
-            lines += _row(
-                quoted.source, quoted.method, f"`{quoted.measure}`", f"{quoted.mean:g}{sd}"
-            )
     for title, rows in (
         ("Paired comparisons", result["paired"]),
         ("Compared with another evaluation", result.get("compared", [])),

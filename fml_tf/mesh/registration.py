@@ -87,8 +87,7 @@ def fit_surface(
 
 def _correspond(surface, points, fit):
     """Nearest points of the moved surface, unit vectors from there to the points, distances."""
-    local = (points - fit.translation) @ fit.rotation / fit.scale
-    closest, normals = surface.closest_with_normals(local)
+    closest, normals = surface.closest_with_normals(fit.apply_inverse(points))
     feet, normals = fit.apply(closest.points), normals @ fit.rotation.T
     offsets = points - feet
     distances = np.linalg.norm(offsets, axis=1)

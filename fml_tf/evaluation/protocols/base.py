@@ -24,25 +24,6 @@ class Measure:
     meaning: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Quoted:
-    """A figure that a paper prints for this protocol on its own data, to stand beside ours.
-
-    Attributes:
-      source: paper and table.
-      method: as the paper names it.
-      measure: key of the figure it compares to.
-      mean: as printed.
-      sd: as printed, or None.
-    """
-
-    source: str
-    method: str
-    measure: str
-    mean: float
-    sd: float | None = None
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A person, or a mesh, with its pictures and its truth.
@@ -101,13 +82,14 @@ class Protocol(TypingProtocol):
       name: of the data set.
       settings: all that the figures depend on beside the prediction; JSON.
       measures: the first is the main one.
-      quoted: what papers print.
+      template_region: [V] bool, the vertices of the "4k" template that distances are at, in their
+        order; None where they are at a scan's.
     """
 
     name: str
     settings: Mapping
     measures: Sequence[Measure]
-    quoted: Sequence[Quoted]
+    template_region: np.ndarray | None
 
     def cases(self) -> Mapping[str, int]:
         """Names of all cases with the number of frames of each, in a fixed order."""

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fml_tf.evaluation.measures import point_to_point
 from fml_tf.evaluation.predictions import Frame, Prediction
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Quoted, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
 from fml_tf.evaluation.protocols.layouts import (
     one_file,
     read_picked_points,
@@ -47,7 +48,7 @@ class NowChallenge:
     """
 
     name = "now"
-    quoted: Sequence[Quoted] = ()
+    template_region = None
 
     def __init__(self, root: str, metrical: bool = False):
         self._root, self._metrical = pathlib.Path(root), metrical
@@ -99,8 +100,7 @@ class NowChallenge:
         points = vertices[inside]
         initial = procrustes(shape.seven, landmarks, with_scale=with_scale)
         fit = fit_surface(surface, points, initial, with_scale=with_scale, robust=False)
-        local = (points - fit.translation) @ fit.rotation / fit.scale
-        distances = fit.scale * surface.closest(local).distances
+        distances = fit.scale * point_to_point(fit.apply_inverse(points), surface)
         errors = np.full(len(vertices), np.nan)
         errors[inside] = distances
         return Score(

@@ -7,7 +7,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from scipy.spatial.transform import Rotation
 
-from fml_tf.evaluation.measures import landmark_error, mean, per_vertex, point_to_plane, rms
+from fml_tf.evaluation.measures import (
+    landmark_error,
+    mean,
+    per_vertex,
+    point_to_plane,
+    point_to_point,
+    rms,
+)
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
 from fml_tf.mesh.alignment import procrustes
@@ -51,9 +58,9 @@ class SyntheticFaces:
 
     name = "synthetic_faces"
     measures = MEASURES
-    quoted = ()
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        self.template_region = load_makehuman("4k").regions["face"]
         self.settings = {"data": builder.info.full_name, "split": split}
         num_frames = builder.info.features["landmarks"].shape[0]
         self._examples = {}
@@ -82,7 +89,7 @@ class SyntheticFaces:
         """See `Protocol.score`; the face region's vertices count."""
         template, truth = load_makehuman("4k"), case.truth
         neutral = truth["neutral_shape"].astype(np.float64)
-        face = template.regions["face"]
+        face = self.template_region
         shape = prediction.shape
         figures, distances = {}, np.zeros(0)
 
@@ -99,8 +106,8 @@ class SyntheticFaces:
         initial = procrustes(shape.seven, marks.seven)
         some = slice(None, None, _FIT_STRIDE)
         fit = fit_surface(surface, neutral[face][some], initial, areas[some])
-        local = (neutral[face] - fit.translation) @ fit.rotation / fit.scale
-        to_surface = fit.scale * surface.closest(local).distances
+        local = fit.apply_inverse(neutral[face])
+        to_surface = fit.scale * point_to_point(local, surface)
         figures["surface"] = mean(to_surface, areas)
         figures["surface_plane"] = rms(fit.scale * point_to_plane(local, surface), areas)
 
