@@ -7,13 +7,12 @@ import cv2
 import matplotlib
 import matplotlib.figure
 import numpy as np
-import tensorflow as tf
+import trimesh
 
 from fml_tf.evaluation.predictions import SEVEN
 from fml_tf.evaluation.protocols.base import ErrorMap
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.files import to_bytes
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
 from fml_tf.reconstruction.pictures import BACKGROUND, blend, clay
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import interpolate, rasterize
@@ -54,8 +53,7 @@ def render_mesh(
     posed = np.float32(vertices @ turn.T - [0.0, -10.0, _DISTANCE_MM])
     size = _SUPERSAMPLING * _SIZE
     camera = PerspectiveCamera(size * _DISTANCE_MM / _SPAN_MM, size, size)
-    one_ring = build_one_ring(triangles, len(vertices))
-    normals = vertex_normals(tf.constant(posed[..., None]), one_ring)[..., 0].numpy()
+    normals = trimesh.Trimesh(posed, triangles, process=False).vertex_normals
     fragments = rasterize(posed, np.int32(triangles), camera)
     attributes = np.concatenate([colours, normals], axis=1).astype(np.float32)
     values = interpolate(attributes, np.int32(triangles), fragments).numpy()
