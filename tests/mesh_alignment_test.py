@@ -24,6 +24,11 @@ def test_a_known_similarity_comes_back(rng, known):
     np.testing.assert_allclose(found.translation, known.translation, atol=1e-6)
 
 
+def test_the_inverse_undoes_it(rng, known):
+    points = rng.normal(scale=60, size=(5, 3))
+    np.testing.assert_allclose(known.apply_inverse(known.apply(points)), points, atol=1e-9)
+
+
 @pytest.mark.parametrize("num_points", [3, 50])
 def test_planar_points_suffice(rng, known, num_points):
     source = rng.normal(size=(num_points, 3)) * [50, 40, 0]

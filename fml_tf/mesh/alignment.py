@@ -23,6 +23,10 @@ class Similarity:
         """Maps points [..., 3]; returns float64 of the same shape."""
         return self.scale * np.asarray(points, np.float64) @ self.rotation.T + self.translation
 
+    def apply_inverse(self, points: np.ndarray) -> np.ndarray:
+        """Maps points [..., 3] back; returns float64 of the same shape."""
+        return (np.asarray(points, np.float64) - self.translation) @ self.rotation / self.scale
+
 
 def procrustes(
     source: np.ndarray,

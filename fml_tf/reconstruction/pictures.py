@@ -83,17 +83,25 @@ def render_frame_pictures(
     vertices = decoded.vertices[..., frame_index].numpy()
     values, coverage = render_face(vertices, attributes, template, camera)
     colours, albedo, light, normals = np.split(values, 4, axis=-1)
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
-    clay = _CLAY * (_AMBIENT + (1.0 - _AMBIENT) * np.maximum(normals @ _LAMP, 0.0))
-    clay = np.repeat(clay[..., None], 3, axis=-1)
+    grey = np.repeat(_CLAY * clay(normals), 3, axis=-1)
     background = np.full(frame.shape, BACKGROUND, np.float32)
     return {
         "input": frame,
         "overlay": to_bytes(blend(colours, coverage, frame / 255.0)),
-        "geometry": to_bytes(blend(clay, coverage, background)),
+        "geometry": to_bytes(blend(grey, coverage, background)),
         "albedo": to_bytes(blend(albedo, coverage, background)),
         "shading": to_bytes(blend(_SHADING_EXPOSURE * light, coverage, background)),
     }
+
+
+def clay(normals: np.ndarray) -> np.ndarray:
+    """Brightness [..., 1] in [0, 1] of clay under a lamp beside the camera.
+
+    Args:
+      normals: [..., 3] camera space, of any length but zero.
+    """
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
+    return (_AMBIENT + (1.0 - _AMBIENT) * np.maximum(normals @ _LAMP, 0.0))[..., None]
 
 
 def shading(colours: np.ndarray, albedo: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ Landmarks come from `landmark_embedding.npy` (in DECA's data, github.com/yfeng95
 import os
 import pathlib
 import pickle
+from typing import BinaryIO
 
 import numpy as np
 import scipy.sparse
@@ -51,7 +52,7 @@ def read_flame(
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; get it from flame.is.tue.mpg.de")
     with path.open("rb") as file:
-        model = _unpickle(file, path)
+        model = unpickle_arrays(file, path)
     vertices = require(model, "v_template", path, (None, 3))
     triangles = require(model, "f", path, (None, 3)).astype(np.int64)
     shapes = require(model, "shapedirs", path, (len(vertices), 3, None))
@@ -93,9 +94,9 @@ def _read_landmarks(model_path, path, vertices, triangles):
         elif path.suffix == ".npy":
             np.lib.format.read_magic(file)
             np.lib.format.read_array_header_1_0(file)  # a pickled dictionary follows
-            embedding = _unpickle(file, path).item()
+            embedding = unpickle_arrays(file, path).item()
         else:
-            embedding = _unpickle(file, path)
+            embedding = unpickle_arrays(file, path)
     full = "full_lmk_faces_idx" in embedding
     names = (
         ("full_lmk_faces_idx", "full_lmk_bary_coords") if full else ("lmk_face_idx", "lmk_b_coords")
@@ -156,7 +157,16 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
 
 
-def _unpickle(file, path):
+def unpickle_arrays(file: BinaryIO, path: pathlib.Path):
+    """Unpickles arrays and containers of them from an open file; runs nothing else.
+
+    Args:
+      file: at the start of the pickle.
+      path: of the file, for the message.
+
+    Raises:
+      ValueError: damaged, or it asks for an object that is no array.
+    """
     try:
         content = _ArraysOnly(file, encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise almost anything

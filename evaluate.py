@@ -1,0 +1,202 @@
+"""Scores a trained model, or any method's meshes, by the protocols of the papers.
+
+Examples:
+
+  python evaluate.py --dataset=synthetic_faces/small --checkpoint=runs/small --num_frames=1,2,4 \
+      --output_dir=evaluations/small
+  python evaluate.py --dataset=now --data_dir=NoW --checkpoint=runs/small --output_dir=now \
+      --save_meshes
+  python evaluate.py --dataset=now --data_dir=NoW --predictions=theirs/ --compare=now \
+      --output_dir=theirs_now
+
+Writes results.json (every case and figure), results.md, report.html and pictures to the output
+folder. A run that was cut goes on where it was; docs/evaluation.md describes the protocols.
+"""
+
+import functools
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from datasets import synthetic_faces
+from fml_tf import __version__
+from fml_tf.config import write_json
+from fml_tf.evaluation.predictors import (
+    MeshPredictor,
+    Method,
+    ModelPredictor,
+    checkpoint_hash,
+    saving_meshes,
+)
+from fml_tf.evaluation.protocols.base import Protocol
+from fml_tf.evaluation.protocols.now import NowChallenge
+from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
+from fml_tf.evaluation.report import write_pictures, write_report
+from fml_tf.evaluation.results import collect, compare_results, markdown
+from fml_tf.evaluation.runner import open_output, run_cases
+from fml_tf.mesh.files import atomic_path
+from fml_tf.model.fml_model import load_model
+
+RESULTS_FILE = "results.json"
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "trimesh",
+    "opencv-python-headless",
+    "dlib-bin",
+)
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines this script's flags."""
+    text = functools.partial(flags.DEFINE_string, flag_values=flag_values)
+    number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
+    text("dataset", None, "Protocol: synthetic_faces/CONFIG, now or now/metrical.", required=True)
+    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
+    text("compare", None, "Compare with the evaluation in this folder, case by case.")
+    text("output_dir", None, "Folder to write to.", required=True)
+    text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
+    text("split", "test", "Split of synthetic_faces.")
+    flags.DEFINE_list(
+        "num_frames", ["1"], "M at test, one or more, such as 1,2,4.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "save_meshes",
+        False,
+        "Keep each predicted mesh and its seven landmarks, as --predictions and NoW want them.",
+        flag_values=flag_values,
+    )
+    number("max_cases", 0, "Score only the first so many cases; 0 all.", lower_bound=0)
+    number("seed", 0, "Of the bootstrap and of the test.")
+
+
+def open_protocol(options: flags.FlagValues) -> Protocol:
+    """The protocol that --dataset names.
+
+    Raises:
+      ValueError: none of that name.
+      FileNotFoundError: its data is not there.
+    """
+    name, _, variant = options.dataset.partition("/")
+    if name == "synthetic_faces":
+        builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
+        return SyntheticFaces(builder, options.split)
+    if name == "now" and variant in ("", "metrical"):
+        return NowChallenge(options.data_dir, metrical=variant == "metrical")
+    raise ValueError(f"--dataset={options.dataset}: no such protocol")
+
+
+def open_methods(options: flags.FlagValues) -> tuple[list[Method], str]:
+    """The methods to score, and the hash of what they predict with.
+
+    Raises:
+      FileNotFoundError, ValueError: a checkpoint that cannot be used, or M that are no numbers.
+    """
+    try:
+        num_frames = sorted({int(number) for number in options.num_frames})
+    except ValueError:
+        num_frames = [0]
+    if num_frames[0] < 1:
+        raise ValueError(f"--num_frames={','.join(options.num_frames)}: not numbers of 1 or more")
+    if bool(options.checkpoint) == bool(options.predictions):
+        raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
+    if options.predictions:
+        predictor = MeshPredictor(options.predictions)
+        return predictor.methods(), predictor.content_hash()
+    before = checkpoint_hash(options.checkpoint)
+    model = load_model(options.checkpoint)
+    if checkpoint_hash(options.checkpoint) != before:
+        raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
+    return ModelPredictor(model).methods(num_frames), before
+
+
+def read_results(directory: str, protocol: Protocol) -> dict:
+    """The results of another evaluation by the same protocol.
+
+    Raises:
+      FileNotFoundError: no evaluation there.
+      ValueError: it is of another protocol, or damaged.
+    """
+    path = os.path.join(directory, RESULTS_FILE)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such results; give the --output_dir of an evaluation")
+    with open(path, encoding="utf-8") as file:
+        try:
+            results = json.load(file)
+            theirs = results["identity"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
+    ours = (protocol.name, dict(protocol.settings))
+    if (theirs["dataset"], theirs["settings"]) != ours:
+        raise ValueError(f"{path}: of {theirs['dataset']} {theirs['settings']}, not of {ours}")
+    return results
+
+
+def evaluate(options: flags.FlagValues) -> dict:
+    """Scores what the flags name and writes all files.
+
+    Raises:
+      FileNotFoundError, ValueError: data, checkpoint or output folder that cannot be used.
+    """
+    tf.keras.utils.set_random_seed(options.seed)
+    tf.config.experimental.enable_op_determinism()
+    methods, predictor = open_methods(options)
+    protocol = open_protocol(options)
+    identity = {
+        "dataset": protocol.name,
+        "settings": dict(protocol.settings),
+        "predictor": predictor,
+    }
+    compared = options.compare and read_results(options.compare, protocol)
+    output_dir = open_output(options.output_dir, identity)
+    if options.save_meshes:
+        methods = [saving_meshes(method, output_dir / "meshes") for method in methods]
+    names = list(protocol.cases())[: options.max_cases or None]
+    run_cases(protocol, methods, names, output_dir)
+    result = {
+        "identity": identity,
+        "seed": options.seed,
+        "versions": {
+            "fml_tf": __version__,
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in _PACKAGES},
+        },
+        **collect(protocol, methods, names, output_dir, options.seed),
+    }
+    if compared:
+        main_measure = protocol.measures[0].name
+        result["compared"] = compare_results(result, compared, main_measure, options.seed)
+        result["compared_identity"] = compared["identity"]
+    write_json(os.path.join(output_dir, RESULTS_FILE), result)
+    text = markdown(protocol, result)
+    with atomic_path(output_dir / "results.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    pictures = write_pictures(protocol, methods, result, output_dir)
+    write_report(protocol.name, text, pictures, output_dir)
+    print(text)
+    return result
+
+
+def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+    """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
+    try:
+        evaluate(options)
+    except (FileNotFoundError, ValueError) as error:
+        logging.debug("where it failed:", exc_info=True)
+        print(f"evaluate.py: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    define_flags(flags.FLAGS)
+    app.run(main)

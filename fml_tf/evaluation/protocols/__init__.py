@@ -1,0 +1,1 @@
+"""One protocol a file: a data set's layout and its measures."""

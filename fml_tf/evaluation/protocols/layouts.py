@@ -1,0 +1,58 @@
+"""What the readers of published layouts share: files that must be there, landmark files."""
+
+import pathlib
+from xml.etree import ElementTree
+
+import numpy as np
+
+
+def require_folder(path: pathlib.Path, what: str) -> pathlib.Path:
+    """The folder.
+
+    Raises:
+      FileNotFoundError: it is not there; says what it should hold.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; it should hold {what}")
+    return path
+
+
+def require_file(path: pathlib.Path, what: str) -> pathlib.Path:
+    """The file.
+
+    Raises:
+      FileNotFoundError: it is not there; says what it is.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {what} is missing")
+    return path
+
+
+def one_file(folder: pathlib.Path, pattern: str, what: str) -> pathlib.Path:
+    """The first file of a folder, by name, that fits a pattern.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise FileNotFoundError(f"{folder}/{pattern}: {what} is missing")
+    return found[0]
+
+
+def read_picked_points(path: pathlib.Path) -> np.ndarray:
+    """The points [P, 3] of a file of MeshLab's point picking (.pp, XML), in its order.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file.
+    """
+    require_file(path, "a landmark file")
+    try:
+        points = ElementTree.parse(path).getroot().iter("point")
+        values = [[float(point.attrib[axis]) for axis in "xyz"] for point in points]
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not picked points: {error}") from None
+    if not values or not np.isfinite(values).all():
+        raise ValueError(f"{path}: holds no finite point")
+    return np.array(values)

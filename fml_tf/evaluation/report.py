@@ -1,0 +1,147 @@
+"""`report.html` and the pictures of an evaluation."""
+
+import base64
+import pathlib
+from collections.abc import Sequence
+
+import cv2
+import jinja2
+import numpy as np
+
+from fml_tf.evaluation.pictures import case_sheet, cumulative_curve, heat_maps
+from fml_tf.evaluation.predictors import Method
+from fml_tf.evaluation.protocols.base import Protocol
+from fml_tf.evaluation.results import case_figures
+from fml_tf.evaluation.runner import groups, read_case
+from fml_tf.mesh.files import atomic_path
+
+PICTURE_FOLDER = "pictures"
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ name }}: evaluation</title>
+<style>body{font:16px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}
+img{max-width:100%}table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;
+border-bottom:1px solid #ccc;text-align:left}</style>
+{% for block in blocks %}{% if block.kind == "title" %}<h{{ block.level }}>{{ block.text }}
+</h{{ block.level }}>{% elif block.kind == "table" %}<table>{% for row in block.rows %}<tr>
+{% for cell in row %}<{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{{ cell }}
+</{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{% endfor %}</tr>{% endfor %}
+</table>{% else %}<p>{{ block.text }}</p>{% endif %}{% endfor %}
+{% for title, mime, data in pictures %}<h2>{{ title }}</h2>
+<img alt="{{ title }}" src="data:{{ mime }};base64,{{ data }}">{% endfor %}</html>
+"""
+
+
+def write_pictures(
+    protocol: Protocol,
+    methods: Sequence[Method],
+    result: dict,
+    output_dir: pathlib.Path,
+) -> list[pathlib.Path]:
+    """Draws curve, heat maps and the last method's best, median and worst case.
+
+    Returns:
+      The files, in the order of the report.
+    """
+    folder = output_dir / PICTURE_FOLDER
+    folder.mkdir(exist_ok=True)
+    measure, paths = protocol.measures[0], []
+    distances, means = {}, {}
+    for method in methods:
+        if method.name not in result["methods"]:
+            continue
+        rows = [
+            read_case(output_dir, method, name)[1]
+            for name, by_method in result["cases"].items()
+            if method.name in by_method
+        ]
+        flat = np.concatenate([row.reshape(-1) for row in rows])
+        if len(flat):
+            distances[method.name] = flat
+            if protocol.template_region is not None:
+                rows = [row for row in rows if row.size]
+                means[method.name] = _mean_of_region(protocol.template_region, rows)
+    limit = 1.0
+    if distances:
+        limit = float(np.ceil(np.percentile(np.concatenate(list(distances.values())), 95)))
+        paths.append(folder / "cumulative.png")
+        with atomic_path(paths[-1]) as temporary:
+            temporary.write_bytes(cumulative_curve(distances, limit))
+    if means:
+        paths.append(folder / "heat_maps.png")
+        _write_png(paths[-1], heat_maps(means, limit))
+
+    usable = [m for m in methods if case_figures(result, m.name, measure.name)]
+    if usable:
+        method = usable[-1]
+        figures = case_figures(result, method.name, measure.name)
+        order = sorted(figures, key=figures.get)
+        chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+        for rank, name in chosen.items():
+            sheet = _sheet(protocol, method, name, limit)
+            if sheet is not None:
+                paths.append(folder / f"{rank}.png")
+                _write_png(paths[-1], sheet)
+    return paths
+
+
+def write_report(
+    name: str, markdown: str, pictures: Sequence[pathlib.Path], output_dir: pathlib.Path
+) -> None:
+    """Writes `report.html`: the text of `results.md` and the pictures, in one file."""
+    encoded = [
+        (path.stem.replace("_", " "), "image/png", base64.b64encode(path.read_bytes()).decode())
+        for path in pictures
+    ]
+    page = (
+        jinja2.Environment(autoescape=True)
+        .from_string(_PAGE)
+        .render(name=name, blocks=_blocks(markdown), pictures=encoded)
+    )
+    with atomic_path(output_dir / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _mean_of_region(region, rows):
+    """Mean error [V] at the template's vertices, where each row of errors is of its region."""
+    errors = np.full(len(region), np.nan)
+    errors[region] = np.concatenate(rows).mean(axis=0)
+    return errors
+
+
+def _sheet(protocol, method, name, limit):
+    """Pictures of a case's first group; scored again, which gives the same."""
+    case = protocol.load(name)
+    frames = groups(len(case.frames), method.num_frames)[0]
+    chosen = [case.frames[i] for i in frames]
+    try:
+        score = protocol.score(case, frames, method.predict(name, chosen))
+    except (FileNotFoundError, ValueError):
+        return None  # another of the case's groups gave its figure
+    if score.error_map is None:
+        return None
+    return case_sheet([frame.image for frame in chosen], score.error_map, limit)
+
+
+def _write_png(path, image):
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), image[..., ::-1])
+
+
+def _blocks(markdown):
+    """The few forms that `results.markdown` writes, as blocks for the page."""
+    blocks = []
+    for line in markdown.splitlines():
+        text = line.replace("`", "")
+        if line.startswith("#"):
+            level = len(line) - len(line.lstrip("#"))
+            blocks.append({"kind": "title", "level": level, "text": text.lstrip("# ")})
+        elif line.startswith("| "):
+            row = [cell.strip() for cell in text.strip("|").split("|")]
+            if set(row) == {"---"}:
+                continue
+            if not blocks or blocks[-1]["kind"] != "table":
+                blocks.append({"kind": "table", "rows": []})
+            blocks[-1]["rows"].append(row)
+        elif text:
+            blocks.append({"kind": "text", "text": text.removeprefix("- ")})
+    return blocks

@@ -1,0 +1,132 @@
+"""Runs methods over the cases of a protocol: each once, whatever cuts the run."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from fml_tf.config import write_json
+from fml_tf.evaluation.predictors import Method
+from fml_tf.evaluation.protocols.base import Case, Protocol
+from fml_tf.mesh.files import atomic_path
+
+IDENTITY_FILE = "evaluation.json"
+_CASE_FOLDER = "cases"
+
+
+def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Path:
+    """Makes the folder of an evaluation, or opens that of a run that was cut.
+
+    Args:
+      output_dir: of the run.
+      identity: what its scores depend on: protocol, settings, hash of what predicts.
+
+    Raises:
+      ValueError: the folder holds scores of something else.
+    """
+    output_dir = pathlib.Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path = output_dir / IDENTITY_FILE
+    if path.exists():
+        stored = json.loads(path.read_text())
+        differing = [key for key in identity if stored.get(key) != identity[key]]
+        if differing:
+            raise ValueError(
+                f"{output_dir}: holds scores of another {', '.join(differing)}; "
+                "give another --output_dir"
+            )
+    else:
+        write_json(str(path), dict(identity))
+    return output_dir
+
+
+def groups(num_frames: int, size: int) -> list[list[int]]:
+    """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
+
+    So every M sees the same pictures, and a case's figure is the mean over its groups.
+    """
+    return [list(range(i, i + size)) for i in range(0, num_frames - size + 1, size)]
+
+
+def run_cases(
+    protocol: Protocol, methods: Sequence[Method], names: Sequence[str], output_dir: pathlib.Path
+) -> None:
+    """Scores every case by every method and keeps each case's result in a file of its own.
+
+    What has a file is not done again, except for cases in which something failed: those are tried
+    again. A method whose M is more than a case has frames does not apply to it.
+    """
+    num_frames = protocol.cases()
+    for name in tqdm(names, desc=f"evaluate {protocol.name}", unit="case"):
+        pending = [
+            method
+            for method in methods
+            if groups(num_frames[name], method.num_frames)
+            and not _is_done(output_dir, method, name)
+        ]
+        if not pending:
+            continue
+        try:
+            case = protocol.load(name)
+        except (FileNotFoundError, ValueError) as error:
+            for method in pending:
+                trials = [{"frames": [], "failed": _one_line(error)}]
+                _write_case(output_dir, method, name, trials, [])
+            continue
+        for method in pending:
+            score_case(protocol, method, case, output_dir)
+
+
+def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathlib.Path) -> None:
+    """Scores all groups of a case's frames and writes the case's file."""
+    trials, distances = [], []
+    for frames in groups(len(case.frames), method.num_frames):
+        trial = {"frames": [case.frames[i].name for i in frames]}
+        try:
+            prediction = method.predict(case.name, [case.frames[i] for i in frames])
+            score = protocol.score(case, frames, prediction)
+        except (FileNotFoundError, ValueError) as error:
+            trials.append({**trial, "failed": _one_line(error)})
+            continue
+        trials.append({**trial, "figures": dict(score.figures)})
+        distances.append(score.distances)
+    _write_case(output_dir, method, case.name, trials, distances)
+
+
+def read_case(output_dir: pathlib.Path, method: Method, name: str) -> tuple[list, np.ndarray]:
+    """A case's trials and its distances [T, P], or of uneven length [P]."""
+    path = _case_path(output_dir, method, name)
+    with np.load(path.with_suffix(".npz")) as file:
+        distances = file["distances"]
+    return json.loads(path.read_text())["trials"], distances
+
+
+def _write_case(output_dir, method, name, trials, distances):
+    path = _case_path(output_dir, method, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    even = len({len(row) for row in distances}) == 1
+    merged = np.stack(distances) if even else np.concatenate([*distances, np.zeros(0)])
+    with atomic_path(path.with_suffix(".npz")) as temporary:
+        np.savez_compressed(temporary, distances=merged.astype(np.float32))
+    # Last: a case is done when this file is there.
+    write_json(str(path), {"case": name, "method": method.name, "trials": trials})
+
+
+def _is_done(output_dir, method, name):
+    path = _case_path(output_dir, method, name)
+    if not path.exists():
+        return False
+    return not any("failed" in trial for trial in json.loads(path.read_text())["trials"])
+
+
+def _case_path(output_dir, method, name):
+    # The suffix is put on whole: a name may have a dot in it.
+    file_name = name.replace("/", "__") + ".json"
+    return output_dir / _CASE_FOLDER / method.name.replace(" ", "_") / file_name
+
+
+def _one_line(error):
+    return str(error).splitlines()[0]

@@ -1,0 +1,277 @@
+"""evaluate.py on a tiny synthetic data set, with an untrained model and with meshes from files."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from scipy.spatial.transform import Rotation
+
+import evaluate
+from datasets import synthetic_faces
+from datasets.synthetic_faces.synthetic_faces_dataset_builder import SyntheticFacesConfig
+from fml_tf.config import ModelConfig
+from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
+from fml_tf.evaluation.predictors import Method, ModelPredictor, saving_meshes
+from fml_tf.evaluation.protocols.synthetic_faces import (
+    SyntheticFaces,
+    crop_rotation,
+    light_error,
+)
+from fml_tf.evaluation.runner import groups, open_output
+from fml_tf.mesh.alignment import Similarity
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.rendering.camera import PerspectiveCamera, project
+from fml_tf.template.makehuman import load_makehuman
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory):
+    config = SyntheticFacesConfig(name="four", num_people=4, num_frames=2, num_processes=1)
+    return synthetic_faces.build(str(tmp_path_factory.mktemp("data")), config)
+
+
+@pytest.fixture(scope="module")
+def protocol(builder):
+    return SyntheticFaces(builder, "train")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    model = FmlModel(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
+    model.save_config(str(directory))
+    state = tf.train.Checkpoint(model=model.weights_checkpoint())
+    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return evaluate.load_model(str(checkpoint))
+
+
+@pytest.fixture
+def run(tmp_path, checkpoint, model, builder, monkeypatch):
+    """Runs the script with flags; the model is read and the data prepared once for all tests."""
+    monkeypatch.setattr(evaluate, "load_model", lambda path: model)
+    monkeypatch.setattr(evaluate.synthetic_faces, "build", lambda *_: builder)
+
+    def run(*arguments, **options):
+        options = {
+            "checkpoint": checkpoint,
+            "dataset": "synthetic_faces",
+            "split": "train",
+            "output_dir": tmp_path / "out",
+        } | options
+        values = flags.FlagValues()
+        evaluate.define_flags(values)
+        given = [f"--{k}={v}" for k, v in options.items() if v is not None]
+        values(["evaluate.py", *arguments, *given])
+        evaluate.main([], values)
+
+    return run
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def perfect_fit(truth, frames):
+    """The prediction that is the truth."""
+
+    template = load_makehuman("4k")
+    neutral = truth["neutral_shape"].astype(np.float64)
+    turns = [
+        crop_rotation(truth["crop_transform"][i], truth["focal_length"])
+        * Rotation.from_rotvec(truth["rotation"][i])
+        for i in frames
+    ]
+    positions = np.zeros((len(frames), len(neutral), 2))
+    for m, i in enumerate(frames):
+        positions[m, truth["true_landmark_vertices"][i]] = truth["true_landmarks"][i]
+    activations = truth["blendshape_activations"][frames]
+    return Prediction(
+        Shape(neutral, template.triangles, neutral[template.landmark_vertices]),
+        FaceFit(
+            landmark_vertices=template.landmark_vertices,
+            albedo=truth["albedo"],
+            expressions=np.tensordot(activations, template.blendshapes, axes=1),
+            rotation=np.stack([turn.as_rotvec() for turn in turns]),
+            positions=positions,
+            illumination=truth["illumination"][frames],
+            photometric_error=np.zeros(len(frames)),
+        ),
+    )
+
+
+def test_the_truth_scores_zero(protocol):
+    case = protocol.load(next(iter(protocol.cases())))
+    figures = protocol.score(case, [0, 1], perfect_fit(case.truth, [0, 1])).figures
+    assert set(figures) == {measure.name for measure in protocol.measures}
+    # Two landmarks may share a vertex, and the light is turned by the crop's small angle.
+    assert figures.pop("landmarks") < 0.5 and figures.pop("light") < 5
+    assert all(abs(value) < 1e-3 for value in figures.values()), figures
+
+
+def test_a_larger_face_counts_only_where_size_does(protocol):
+    case = protocol.load(next(iter(protocol.cases())))
+    perfect = perfect_fit(case.truth, [0]).shape
+    larger = Similarity(1.1, Rotation.from_rotvec([0, 0.2, 0]).as_matrix(), np.ones(3))
+    shape = Shape(
+        larger.apply(perfect.vertices), perfect.triangles, larger.apply(perfect.landmarks)
+    )
+
+    figures = protocol.score(case, [0], Prediction(shape)).figures
+    assert figures["per_vertex"] < 1e-6 and figures["surface"] < 1e-4
+    assert figures["per_vertex_rigid"] > 3
+    assert "albedo" not in figures
+
+
+def test_a_mesh_of_another_topology_is_scored_by_its_surface(protocol):
+    case = protocol.load(next(iter(protocol.cases())))
+    perfect = perfect_fit(case.truth, [0]).shape
+    flipped = perfect.triangles[::-1]
+
+    shape = Shape(perfect.vertices, flipped, perfect.seven)
+    figures = protocol.score(case, [0], Prediction(shape)).figures
+    assert set(figures) == {"surface", "surface_plane"} and figures["surface"] < 1e-4
+
+
+def test_the_crop_camera_looks_at_the_crops_centre():
+    transform = np.array([[1.2, 0, -24.0], [0, 1.2, -60.0]])
+    turn = crop_rotation(transform, 900.0)
+    camera = PerspectiveCamera(900.0, 304, 304)
+    point = turn.inv().apply([0.0, 0.0, -500.0])
+    u, v = project(tf.constant(point[None, :, None]), camera)[0, :, 0].numpy()
+    np.testing.assert_allclose(transform @ [u, v, 1], [120, 120], atol=1e-6)
+
+
+def test_light_error_ignores_gain_and_sees_direction():
+    rng = np.random.default_rng(0)
+    light = rng.normal(size=(9, 3)) * 0.2
+    light[0] += 3
+    none = Rotation.identity()
+    assert light_error(light, light * [2, 3, 4], none) < 1e-6
+    turned = light.copy()
+    turned[3] *= -1
+    assert light_error(turned, light, none) > 1
+
+
+def test_groups_see_the_same_frames():
+    assert groups(4, 1) == [[0], [1], [2], [3]]
+    assert groups(5, 2) == [[0, 1], [2, 3]]
+    assert groups(1, 2) == []
+
+
+def test_averaging_is_the_mean_of_the_single_faces(model, protocol):
+    case = protocol.load(next(iter(protocol.cases())))
+    # Only a model with other identities than zero can tell.
+    weight = model.identity_network.weights[-2]
+    kept = weight.numpy()
+    weight.assign(np.random.default_rng(0).normal(size=kept.shape, scale=0.1))
+    try:
+        by_name = {m.name: m.predict for m in ModelPredictor(model).methods([1, 2])}
+        singles = [by_name["pooled 1"]("", [frame]).shape.vertices for frame in case.frames]
+        averaged = by_name["averaged 2"]("", case.frames).shape.vertices
+        pooled = by_name["pooled 2"]("", case.frames).shape.vertices
+    finally:
+        weight.assign(kept)
+    np.testing.assert_allclose(averaged, np.mean(singles, axis=0), atol=1e-3)
+    assert np.abs(singles[0] - singles[1]).max() > 1e-4
+    assert pooled.shape == averaged.shape
+
+
+def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
+    run("--save_meshes", num_frames="1,2")
+    out = tmp_path / "out"
+    assert {p.name for p in out.iterdir()} >= {"results.json", "results.md", "report.html"}
+    assert {p.name for p in (out / "pictures").iterdir()} == {
+        "cumulative.png", "heat_maps.png", "best.png", "median.png", "worst.png",
+    }  # fmt: skip
+    first = results(out)
+    assert list(first["methods"]) == ["mean face", "pooled 1", "averaged 2", "pooled 2"]
+    assert first["methods"]["pooled 1"]["trials"] == 4 and len(first["cases"]) == 2
+    # An untrained model predicts the mean face.
+    means = {m["summaries"]["per_vertex"]["mean"] for m in first["methods"].values()}
+    assert max(means) - min(means) < 1e-3
+    assert len(first["identity"]["predictor"]) == 64 and first["versions"]["tensorflow"]
+    assert "| `per_vertex` | mm |" in capsys.readouterr().out
+
+    again = tmp_path / "again"
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: [])  # takes long
+    run(num_frames="1,2", output_dir=again)
+    assert (again / "results.json").read_bytes() == (out / "results.json").read_bytes()
+
+    # A run that was cut: the case that is missing is scored, the others are not again.
+    (again / "results.json").unlink()
+    case = sorted((again / "cases" / "pooled_2").glob("*.json"))[0]
+    case.unlink()
+    scored = []
+    score = SyntheticFaces.score
+    monkeypatch.setattr(
+        SyntheticFaces, "score", lambda s, c, *a: (scored.append(c.name), score(s, c, *a))[1]
+    )
+    run(num_frames="1,2", output_dir=again)
+    assert scored == [case.stem]
+    assert (again / "results.json").read_bytes() == (out / "results.json").read_bytes()
+
+    # The meshes that were kept score the same as from a folder, and compare as equal.
+    meshes = tmp_path / "meshes"
+    shutil.copytree(out / "meshes" / "pooled_1", meshes)
+    theirs = tmp_path / "theirs"
+    run(checkpoint=None, predictions=meshes, compare=out, output_dir=theirs)
+    ours = first["methods"]["pooled 1"]["summaries"]["per_vertex"]["mean"]
+    read = results(theirs)
+    assert read["methods"]["predictions"]["summaries"]["per_vertex"]["mean"] == pytest.approx(
+        ours, abs=1e-4
+    )
+    assert abs(read["compared"][0]["difference"]) < 1e-3
+
+    # One mesh is gone, one broken: both are listed, and the tables say so.
+    broken, gone = sorted(meshes.glob("*/*.obj"))[:2]
+    broken.write_text("garbage")
+    gone.unlink()
+    failed = tmp_path / "failed"
+    run(checkpoint=None, predictions=meshes, output_dir=failed)
+    method = results(failed)["methods"]["predictions"]
+    assert len(method["failed"]) == 2 and method["summaries"]["per_vertex"]["cases"] == 1
+    text = (failed / "results.md").read_text()
+    assert "| 2 of 4 |" in text and "## Failed" in text and gone.stem in text
+
+
+def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint):
+    def refused(message, **options):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            run(**options)
+        assert exit_info.value.code == 2
+        line = capsys.readouterr().err
+        assert line.startswith("evaluate.py: ") and message in line and line.count("\n") == 1
+
+    refused("--dataset=nothing: no such protocol", dataset="nothing")
+    refused("not numbers of 1 or more", num_frames="0,2")
+    refused("give either", checkpoint=None)
+    refused("no such folder of predictions", checkpoint=None, predictions=tmp_path / "none")
+    refused("holds no checkpoint", checkpoint=tmp_path)
+    refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")
+    refused("no such results", compare=tmp_path)
+    open_output(tmp_path / "used", {"dataset": "another"})
+    refused("holds scores of another dataset", output_dir=tmp_path / "used")
+
+
+def test_a_crop_of_another_size_is_refused(model):
+    frame = Frame("a/b", np.zeros((96, 96, 3), np.uint8), is_crop=True)
+    with pytest.raises(ValueError, match="a/b: a crop of"):
+        ModelPredictor(model).crops([frame])
+
+
+def test_saved_names_may_have_dots(tmp_path, protocol):
+    case = protocol.load(next(iter(protocol.cases())))
+    perfect = perfect_fit(case.truth, [0])
+    method = saving_meshes(Method("m", 1, lambda *_: perfect), tmp_path)
+    method.predict("a", [Frame("a/IMG.1", np.zeros((2, 2, 3), np.uint8))])
+    assert (tmp_path / "m" / "a" / "IMG.1.obj").is_file()
+    assert np.load(tmp_path / "m" / "a" / "IMG.1.npy").shape == (7, 3)
