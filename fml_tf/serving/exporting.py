@@ -106,7 +106,7 @@ def describe(signatures: dict) -> str:
             ("out", function.structured_outputs.items(), OUTPUTS),
         ):
             for key, tensor in tensors:
-                axes, meaning = meanings[key]
+                axes, meaning = (text.replace("|", r"\|") for text in meanings[key])
                 shape = ", ".join("?" if n is None else str(n) for n in tensor.shape)
                 lines.append(
                     f"| {kind} | `{key}` | {axes} = [{shape}] | {tensor.dtype.name} | {meaning} |"

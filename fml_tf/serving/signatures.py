@@ -25,12 +25,12 @@ inputs, and TensorFlow Serving refuses a request that leaves one out."""
 INPUTS = {
     "frames": ("[B, M, S, S, 3]", "crops, sRGB in [0, 1]"),
     "image_bytes": (
-        "[B, M] string",
+        "[B, M]",
         "crops as JPEG or PNG files of S × S px; an empty string is a missing frame, whose mask "
         "must be false",
     ),
     "frame_mask": (
-        "[B, M] bool",
+        "[B, M]",
         "false: the frame does not touch the identity. Its own parameters are regressed all the "
         "same, under the identity of the person's other frames",
     ),
@@ -53,11 +53,11 @@ OUTPUTS = {
     "camera_vertices": ("[B, M, V, 3]", "posed, mm, camera space"),
     "colours": ("[B, M, V, 3]", "albedo × shading, sRGB, not clipped to [0, 1]"),
     "positions": ("[B, M, V, 2]", "projections, crop px: u right, v down, outer corner origin"),
-    "visible": ("[B, M, V] bool", "faces the camera and projects inside the crop"),
+    "visible": ("[B, M, V]", "faces the camera and projects inside the crop"),
     "landmarks": ("[B, M, 66, 2]", "projections of the 66 landmarks, crop px"),
     "camera_landmarks": ("[B, M, 66, 3]", "the same points, mm, camera space"),
     "triangles": (
-        "[B, F, 3] int32",
+        "[B, F, 3]",
         "vertex indices, counter-clockwise from outside; the same for each person, repeated since "
         "TensorFlow Serving's batching and row form want a batch axis on every output",
     ),
