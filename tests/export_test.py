@@ -16,11 +16,11 @@ from fml_tf.serving import exporting
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import OUTPUTS
-from fml_tf.structures import FaceParameters
+from tools.check_export import deviation
 from tools.loopback_server import RequestError, SavedModelSession
+from tools.write_export_reference import PARAMETERS, example_mask, expected_outputs
 
 SIZE = 96
-PARAMETERS = tuple(FaceParameters.__annotations__)
 SIGNATURES = {
     f"{name}{suffix}"
     for name in ("serving_default", "reconstruct", "identity", "image_bytes")
@@ -72,50 +72,10 @@ def _encoded(frames):
     return files
 
 
-def _mask(num_people, num_frames):
-    """All but the first frame of each other person are left out."""
-    mask = np.ones((num_people, num_frames), bool)
-    mask[1::2, 1:] = False
-    return mask
-
-
-def _expected(model, frames, mask):
-    """All outputs, from the eager model."""
-    num_people, num_frames = mask.shape
-    parameters = model.encode(frames, mask)
-    faces = model.decode(parameters)
-    template = model.template
-
-    def by_frame(values):
-        values = np.moveaxis(values.numpy(), -1, 0)
-        return values.reshape(num_people, num_frames, *values.shape[1:])
-
-    neutral = np.moveaxis(faces.identity_vertices.numpy(), -1, 0)
-    expression = np.einsum("bmk,kvc->bmvc", parameters.expression, model.expression_basis.basis)
-    outputs = {name: getattr(parameters, name).numpy() for name in PARAMETERS}
-    outputs |= {
-        "neutral_vertices": neutral,
-        "vertex_albedo": np.moveaxis(faces.albedo.numpy(), -1, 0),
-        "model_vertices": neutral[:, None] + expression,
-        "camera_vertices": by_frame(faces.vertices),
-        "colours": by_frame(faces.colours),
-        "positions": by_frame(faces.positions),
-        "visible": by_frame(faces.visible),
-        "landmarks": by_frame(faces.positions)[:, :, template.landmark_vertices],
-        "camera_landmarks": by_frame(faces.vertices)[:, :, template.landmark_vertices],
-        "triangles": np.repeat(template.triangles[None], num_people, axis=0),
-    }
-    return outputs
-
-
 def _assert_close(outputs, expected):
     for name, values in outputs.items():
-        assert values.shape == expected[name].shape, name
-        if name == "visible":  # the sign of a product near 0 may differ
-            assert np.mean(values == expected[name]) > 0.999
-        else:
-            # 1e-4, and of coordinates over 1 m away what float32 resolves there.
-            np.testing.assert_allclose(values, expected[name], atol=1e-4, rtol=4e-7, err_msg=name)
+        # A vertex that turns to the camera just now may count as visible or not.
+        assert deviation(values, expected[name]) <= (1e-3 if name == "visible" else 1e-4), name
 
 
 def test_signatures_are_portable_and_documented(session, directory):
@@ -149,25 +109,28 @@ def test_weights_stand_once_and_alone_in_the_file(model, directory):
 @pytest.mark.parametrize("num_frames", (1, 2, 4))
 def test_all_signatures_answer_as_the_eager_model(model, session, num_people, num_frames):
     frames = _frames(num_people, num_frames)
-    everything, mask = np.ones((num_people, num_frames), bool), _mask(num_people, num_frames)
+    everything, mask = np.ones((num_people, num_frames), bool), example_mask(num_people, num_frames)
     files = _encoded(frames)
     decoded = np.float32(np.uint8(np.round(frames * 255))) / 255
-    expected, masked = _expected(model, frames, everything), _expected(model, frames, mask)
+    expected, masked = (
+        expected_outputs(model, frames, everything),
+        expected_outputs(model, frames, mask),
+    )
     for name in ("serving_default", "reconstruct", "identity"):
         _assert_close(session.predict(name, {"frames": frames}), expected)
         request = {"frames": frames, "frame_mask": mask}
         _assert_close(session.predict(name + "_masked", request), masked)
-    of_files = _expected(model, decoded, everything)
+    of_files = expected_outputs(model, decoded, everything)
     _assert_close(session.predict("image_bytes", {"image_bytes": files}), of_files)
     _assert_close(
         session.predict("image_bytes_masked", {"image_bytes": files, "frame_mask": mask}),
-        _expected(model, decoded, mask),
+        expected_outputs(model, decoded, mask),
     )
     _assert_close(session.predict("geometry", {n: expected[n] for n in PARAMETERS}), expected)
 
 
 def test_the_tf2_loader_gives_the_same(loaded, session):
-    frames, mask = tf.constant(_frames(2, 2)), tf.constant(_mask(2, 2))
+    frames, mask = tf.constant(_frames(2, 2)), tf.constant(example_mask(2, 2))
     outputs = loaded.signatures["reconstruct_masked"](frames=frames, frame_mask=mask)
     request = {"frames": frames.numpy(), "frame_mask": mask.numpy()}
     expected = session.predict("reconstruct_masked", request)
@@ -297,7 +260,7 @@ def test_the_script_exports_a_checkpoint_in_fewer_bits(model, tmp_path):
     description = json.loads((directory / MODEL_FILE).read_text())
     assert description["bases_dtype"] == "bfloat16" and description["crop_size"] == SIZE
     frames, mask = _frames(1, 2), np.ones((1, 2), bool)
-    expected = _expected(model, frames, mask)
+    expected = expected_outputs(model, frames, mask)
     outputs = SavedModelSession(directory).predict("reconstruct", {"frames": frames})
     _assert_close({name: outputs[name] for name in PARAMETERS}, expected)  # networks keep float32
     for name, scale in (("neutral_vertices", 10.0), ("vertex_albedo", 0.1)):
