@@ -51,6 +51,8 @@ def export(options: flags.FlagValues) -> None:
       FileNotFoundError, ValueError: a checkpoint or folder that cannot be used.
     """
     check_export_dir(options.export_dir)
+    if logging.get_verbosity() == logging.INFO:  # at which saving tells each variable's name
+        logging.set_verbosity(logging.WARNING)
     errors = export_model(load_model(options.checkpoint), options.export_dir, options.dtype)
     print(
         f"Wrote {options.export_dir}; bases in {options.dtype} cost at most "
@@ -71,5 +73,4 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
 
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    flags.FLAGS.set_default("verbosity", logging.WARNING)  # saving tells each variable's name
     app.run(main)

@@ -99,7 +99,7 @@ class SavedModelSession:
         Raises:
           RequestError: no such signature.
         """
-        if name not in self.signatures:
+        if not isinstance(name, str) or name not in self.signatures:
             raise RequestError(f"signature {name!r} is none of {sorted(self.signatures)}")
         return self.signatures[name]
 
@@ -261,6 +261,10 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._model.metadata()
 
 
+def _as_json(message):
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
 def _rest_handler(model):
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -268,7 +272,7 @@ def _rest_handler(model):
         def do_GET(self):
             match = self._match()
             if match and match[3] == "/metadata":
-                self._send(200, json_format.MessageToDict(model.metadata(), True))
+                self._send(200, _as_json(model.metadata()))
             elif match and match[3] is None:
                 status = {"error_code": "OK", "error_message": ""}
                 version = {"version": str(model.version), "state": "AVAILABLE", "status": status}
