@@ -97,9 +97,9 @@ def folded_bases(model: FmlModel) -> FoldedBases:
 class FaceService:
     """A model's signatures, on weights and bases that are ready for use.
 
-    OCL(Θs) is folded into one matrix in mm. It acts on the graph's nodes and the few skinning
-    weights of each vertex follow: their product S·OCL(Θs) is as large as Θa, and reading it would
-    take longer than the two steps.
+    OCL(Θs) is folded into one matrix in mm. It acts on the graph's nodes, and the few skinning
+    weights of each vertex follow: multiplied out, S·OCL(Θs) would be as large as Θa, to be read for
+    each request.
 
     Args:
       model: the model.
