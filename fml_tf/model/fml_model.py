@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig, write_json
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.mesh.normals import OneRing, build_one_ring, vertex_normals
 from fml_tf.model.face_model import FaceModel
 from fml_tf.model.networks import FrameEncoder, IdentityNetwork, ParameterNetwork, feature_size
 from fml_tf.preprocessing.crop import crop_box
@@ -21,6 +21,7 @@ from fml_tf.structures import NUM_SH_BANDS, DecodedFaces, FaceParameters
 from fml_tf.template.deformation_graph import load_or_build_graph
 from fml_tf.template.expression_basis import pca_basis, raw_basis
 from fml_tf.template.loading import load_template
+from fml_tf.xla import xla_cluster
 
 MODEL_FILE = "model.json"
 CHECKPOINT_FOLDER = "checkpoints"
@@ -63,6 +64,7 @@ class FmlModel(keras.Model):
       expression_basis: B with σ.
       graph: the deformation graph.
       camera: the crop's camera.
+      one_ring: rings of the template's mesh, for normals.
     """
 
     def __init__(self, config: ModelConfig):
@@ -104,10 +106,10 @@ class FmlModel(keras.Model):
             ),
             name="face_model",
         )
-        self._one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
+        self.one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
         landmark_points = self.template.mean_shape[self.template.landmark_vertices]
         with tf.init_scope():
-            self._initial_translation = tf.constant(
+            self.initial_translation = tf.constant(
                 initial_translation(landmark_points, self.camera, config.crop_margin)
             )
             self._ambient = tf.constant(ambient_illumination(), tf.float32)
@@ -166,7 +168,7 @@ class FmlModel(keras.Model):
             shape=shape,
             albedo=albedo,
             rotation=rotation,
-            translation=self._initial_translation + translation * self.config.length_unit_mm,
+            translation=self.initial_translation + translation * self.config.length_unit_mm,
             expression=expression * self._expression_sigma,
             illumination=illumination + self._ambient,
         )
@@ -176,16 +178,11 @@ class FmlModel(keras.Model):
         node_displacements = self.face_model.node_displacements(parameters.shape)
         identity_vertices = self.face_model.neutral_shape(node_displacements)
         albedo = self.face_model.albedo(parameters.albedo)
-        expression = _merge_frames(parameters.expression)
-        vertices = _pose_frames(
-            identity_vertices,
-            self.face_model.expression_displacements(expression),
-            _merge_frames(parameters.rotation),
-            _merge_frames(parameters.translation),
+        displacements = self.face_model.expression_displacements(
+            _merge_frames(parameters.expression)
         )
-        normals = vertex_normals(vertices, self._one_ring)
-        positions, colours, visible = _form_image(
-            vertices, normals, albedo, _merge_frames(parameters.illumination), self.camera
+        vertices, normals, positions, colours, visible = form_faces(
+            identity_vertices, albedo, displacements, parameters, self.one_ring, self.camera
         )
         return DecodedFaces(
             identity_vertices=identity_vertices,
@@ -230,6 +227,38 @@ class FmlModel(keras.Model):
         write_json(os.path.join(directory, MODEL_FILE), values)
 
 
+def form_faces(
+    identity_vertices,
+    albedo,
+    expression_displacements,
+    parameters: FaceParameters,
+    one_ring: OneRing,
+    camera: PerspectiveCamera,
+):
+    """Poses and shades the faces that a face model made: equation (3), pose, equation (7).
+
+    Args:
+      identity_vertices: [V, 3, B] mm, model space.
+      albedo: [V, 3, B] sRGB.
+      expression_displacements: [V, 3, N] mm, B·δ.
+      parameters: of which pose and light are read.
+      one_ring: rings of the mesh.
+      camera: the crop's camera.
+
+    Returns:
+      vertices, normals, positions, colours and visibility as in `DecodedFaces`.
+    """
+    vertices = _pose_frames(
+        identity_vertices,
+        expression_displacements,
+        _merge_frames(parameters.rotation),
+        _merge_frames(parameters.translation),
+    )
+    normals = vertex_normals(vertices, one_ring)
+    illumination = _merge_frames(parameters.illumination)
+    return vertices, normals, *_form_image(vertices, normals, albedo, illumination, camera)
+
+
 def _merge_frames(values):
     """[B, M, ...] → [B·M, ...]."""
     return tf.reshape(values, (-1, *values.shape[2:]))
@@ -242,7 +271,7 @@ def _repeat_frames(values, num_frames):
 
 # XLA clusters of their own, with the normals between them: that takes half the time of single ops,
 # while one large cluster would compute the normals again for each of their consumers.
-@tf.function(jit_compile=True, autograph=False)
+@xla_cluster
 def _pose_frames(identity_vertices, expression_displacements, rotation, translation):
     """Vertices in camera space, [V, 3, N]: equation (3), then each frame's pose."""
     num_frames = tf.shape(rotation)[0]
@@ -250,7 +279,7 @@ def _pose_frames(identity_vertices, expression_displacements, rotation, translat
     return apply_pose(vertices, rotation_matrix(rotation), translation)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@xla_cluster
 def _form_image(vertices, normals, albedo, illumination, camera):
     """Positions [V, 2, N], colours [V, 3, N] and visibility [V, N] of posed vertices."""
     positions = project(vertices, camera)

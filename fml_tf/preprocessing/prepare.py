@@ -12,7 +12,7 @@ from fml_tf.preprocessing.crop import (
     crop_image,
 )
 from fml_tf.preprocessing.head_pose import HeadPose, head_pose
-from fml_tf.preprocessing.landmarks import LandmarkDetector
+from fml_tf.preprocessing.landmarks import DetectedFace, LandmarkDetector
 
 
 class FaceError(ValueError):
@@ -81,18 +81,14 @@ class PreparedFrame:
     pose: HeadPose
 
 
-def prepare_image(
-    image: np.ndarray,
-    detector: LandmarkDetector,
-    template_landmarks: np.ndarray,
-    settings: CropSettings = CropSettings(),
-) -> PreparedFrame:
-    """Finds, crops and poses the largest certain face of an image (paper, section 3.1).
+def find_face(
+    image: np.ndarray, detector: LandmarkDetector, settings: CropSettings = CropSettings()
+) -> tuple[DetectedFace, CropTransform]:
+    """Finds the largest certain face of an image and places its crop (paper, section 3.1).
 
     Args:
       image: [H, W, 3] uint8 RGB.
       detector: finds faces and landmarks; `DlibLandmarkDetector` unless you have a better one.
-      template_landmarks: [66, 3] mm, model space: `mean_shape[landmark_vertices]` of a template.
       settings: crop and thresholds.
 
     Raises:
@@ -115,6 +111,27 @@ def prepare_image(
             f"the face is too small: its crop has {transform.source_width} px,"
             f" fewer than {settings.min_width}"
         )
+    return face, transform
+
+
+def prepare_image(
+    image: np.ndarray,
+    detector: LandmarkDetector,
+    template_landmarks: np.ndarray,
+    settings: CropSettings = CropSettings(),
+) -> PreparedFrame:
+    """Finds, crops and poses the largest certain face of an image (paper, section 3.1).
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      detector: finds faces and landmarks; `DlibLandmarkDetector` unless you have a better one.
+      template_landmarks: [66, 3] mm, model space: `mean_shape[landmark_vertices]` of a template.
+      settings: crop and thresholds.
+
+    Raises:
+      NoFaceError, SmallFaceError, UncertainFaceError: all `FaceError`s, with the figures.
+    """
+    face, transform = find_face(image, detector, settings)
     landmarks = transform.apply(face.landmarks).astype(np.float32)
     return PreparedFrame(
         crop=crop_image(image, transform),

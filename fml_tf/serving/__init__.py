@@ -1,0 +1,1 @@
+"""The exported model: signatures, their checks, the SavedModel and a client."""

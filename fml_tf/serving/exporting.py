@@ -1,0 +1,115 @@
+"""Writes a model as a version folder that TensorFlow Serving loads."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import tensorflow as tf
+
+from fml_tf.config import write_json
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.serving.precision import rounding_errors
+from fml_tf.serving.signatures import INPUTS, OUTPUTS, FaceService
+from fml_tf.serving.warmup import (
+    WARMUP_FILE,
+    example_inputs,
+    mean_face_crop,
+    write_warmup_requests,
+)
+
+DTYPES = ("float32", "bfloat16", "float16")
+MODEL_FILE = os.path.join("assets.extra", "model.json")
+SIGNATURES_FILE = os.path.join("assets.extra", "signatures.md")
+
+_CONVENTIONS = """Lengths are in mm, colours are sRGB with 1 as white. Model space: x to the
+person's left, y up, z out of the face. Camera space: x right, y up, the camera at the origin
+looking along -z. Crop px: u right, v down, the origin is the outer corner of the top-left pixel, so
+that the first pixel's centre is (0.5, 0.5). camera = R model + t; u = S/2 + f x/(-z),
+v = S/2 - f y/(-z), with f = S times `focal_length` of model.json."""
+
+
+def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
+    """The folder to write as an absolute path, if a version may be written there.
+
+    Raises:
+      ValueError: its name is no version number, or it is there already.
+    """
+    directory = pathlib.Path(os.path.abspath(directory))
+    if not (directory.name.isascii() and directory.name.isdigit()):
+        raise ValueError(
+            f"{directory}: TensorFlow Serving loads numbered versions; end the path with a number, "
+            "as in exports/fml/1"
+        )
+    if directory.exists():
+        raise ValueError(f"{directory}: this version is there already; take another number")
+    return directory
+
+
+def export_model(
+    model: FmlModel, directory: str | os.PathLike, dtype: str = "float32"
+) -> dict[str, float]:
+    """Writes `directory`, whole or not at all.
+
+    Args:
+      model: the model.
+      directory: NAME/VERSION, as TensorFlow Serving wants it.
+      dtype: of the stored bases, one of `DTYPES`.
+
+    Returns:
+      What `rounding_errors` says of the stored bases.
+
+    Raises:
+      ValueError: see `check_export_dir`.
+    """
+    directory = check_export_dir(directory)
+    service = FaceService(model, dtype)
+    signatures = service.signatures()
+    # Nothing but these variables goes into the file, each once: no Keras object, no optimiser.
+    module = tf.Module(name="fml")
+    module.stored = service.variables
+    errors = rounding_errors(model, dtype)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Its name is no number: a server that watches the parent folder passes over it.
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as folder:
+        written = pathlib.Path(folder, directory.name)
+        tf.saved_model.save(
+            module,
+            os.fspath(written),
+            signatures,
+            tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        (written / "assets.extra").mkdir()
+        requests = example_inputs(model, mean_face_crop(model))
+        write_warmup_requests(written / WARMUP_FILE, requests, directory.parent.name)
+        (written / SIGNATURES_FILE).write_text(describe(signatures), encoding="utf-8")
+        description = dataclasses.asdict(model.config)
+        description["template_hash"] = model.template.content_hash()
+        description["bases_dtype"] = dtype
+        description["bases_rounding"] = errors
+        write_json(os.fspath(written / MODEL_FILE), description)
+        os.rename(written, check_export_dir(directory))
+    return errors
+
+
+def describe(signatures: dict) -> str:
+    """All signatures with their inputs and outputs, shapes, units and axes, as Markdown."""
+    lines = ["# Signatures", "", _CONVENTIONS, ""]
+    for name, function in signatures.items():
+        lines += [f"## {name}", "", "| | name | shape | dtype | meaning |", "|---|---|---|---|---|"]
+        inputs = [
+            (tensor.op.name, tensor)
+            for tensor in function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+        ]
+        for kind, tensors, meanings in (
+            ("in", inputs, INPUTS),
+            ("out", function.structured_outputs.items(), OUTPUTS),
+        ):
+            for key, tensor in tensors:
+                axes, meaning = (text.replace("|", r"\|") for text in meanings[key])
+                shape = ", ".join("?" if n is None else str(n) for n in tensor.shape)
+                lines.append(
+                    f"| {kind} | `{key}` | {axes} = [{shape}] | {tensor.dtype.name} | {meaning} |"
+                )
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,214 @@
+"""The export behind TensorFlow Serving's protocols, on loopback, and the client."""
+
+import base64
+import json
+import pathlib
+import random
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from fml_tf.config import ModelConfig
+from fml_tf.model.fml_model import FmlModel
+from fml_tf.preprocessing.crop import crop_box, crop_image
+from fml_tf.preprocessing.faces import FaceBox
+from fml_tf.preprocessing.landmarks import DetectedFace
+from fml_tf.preprocessing.prepare import CropSettings
+from fml_tf.serving import client
+from fml_tf.serving.exporting import export_model
+from tools.loopback_server import SavedModelSession, serve
+from tools.write_export_reference import PARAMETERS
+
+SIZE = 64
+CONFIGS = pathlib.Path(__file__).parents[1] / "serving"
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3))
+    rng = np.random.default_rng(0)
+    for network in (model.identity_network, model.parameter_network):
+        head = network.body[-1]
+        head.kernel.assign(rng.normal(size=head.kernel.shape, scale=0.02))
+    directory = tmp_path_factory.mktemp("exports") / "fml" / "3"
+    export_model(model, directory)
+    return SavedModelSession(directory)
+
+
+@pytest.fixture(scope="module")
+def urls(session):
+    with serve(session) as (rest, rpc):
+        yield f"http://127.0.0.1:{rest}/v1/models/fml", f"grpc://127.0.0.1:{rpc}/fml"
+
+
+def _post(url, body):
+    """Status and JSON of an answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + ":predict", data)) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def _files(count, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8)
+    return [tf.io.encode_png(image).numpy() for image in images]
+
+
+def _b64(data):
+    return {"b64": base64.b64encode(data).decode()}
+
+
+def test_row_and_column_form_and_grpc_agree_with_the_model(session, urls):
+    files = _files(4)
+    array = np.array(files, object).reshape(2, 2)
+    expected = session.predict("image_bytes", {"image_bytes": array})
+    rows = [[_b64(file) for file in files[:2]], [_b64(file) for file in files[2:]]]
+    rest, rpc = urls
+    for body in (
+        {"inputs": rows},  # a single input needs no name
+        {"inputs": {"image_bytes": rows}},
+    ):
+        status, answer = _post(rest, body | {"signature_name": "image_bytes"})
+        assert status == 200
+        for name, values in expected.items():
+            np.testing.assert_array_equal(np.float32(answer["outputs"][name]), values)
+    for instances in (rows, [{"image_bytes": row} for row in rows]):
+        body = {"signature_name": "image_bytes", "instances": instances}
+        _, answer = _post(rest + "/versions/3", body)
+        for name, values in expected.items():
+            rows_of_name = [prediction[name] for prediction in answer["predictions"]]
+            np.testing.assert_array_equal(np.float32(rows_of_name), values)
+    for service in (client.connect(rest), client.connect(rpc)):
+        outputs = service.predict("image_bytes", {"image_bytes": array})
+        for name, values in expected.items():
+            np.testing.assert_array_equal(outputs[name], values)
+
+
+def test_row_form_works_for_every_signature_with_a_batch(session, urls):
+    """Each output has the batch's axis, or TensorFlow Serving would refuse the row form."""
+    frames = np.random.default_rng(0).random((2, 1, SIZE, SIZE, 3)).round(3).tolist()
+    instances = [{"frames": frames[i], "frame_mask": [True]} for i in range(2)]
+    body = {"signature_name": "reconstruct_masked", "instances": instances}
+    status, answer = _post(urls[0], body)
+    assert status == 200 and len(answer["predictions"]) == 2
+    assert set(answer["predictions"][1]) == set(session.signatures["reconstruct"].outputs)
+
+
+def test_status_and_metadata_are_served(urls):
+    with urllib.request.urlopen(urls[0]) as response:
+        assert json.load(response)["model_version_status"][0]["state"] == "AVAILABLE"
+    with urllib.request.urlopen(urls[0] + "/metadata") as response:
+        signatures = json.load(response)["metadata"]["signature_def"]["signature_def"]
+    shape = signatures["image_bytes_masked"]["inputs"]["frame_mask"]["tensor_shape"]
+    assert [axis["size"] for axis in shape["dim"]] == ["-1", "-1"]
+
+
+class _FixedDetector:
+    """A face with landmarks on a circle; no pixel is looked at."""
+
+    def __init__(self, centre, radius):
+        angles = np.linspace(0, 2 * np.pi, 66)
+        points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius + centre
+        box = FaceBox(*(centre - radius), 2 * radius, 1.0)
+        self.face = DetectedFace(box, points.astype(np.float32), np.ones(66, np.float32))
+
+    def detect(self, image):
+        del image
+        return [self.face]
+
+
+@pytest.mark.parametrize("protocol", (0, 1))
+def test_the_client_crops_as_training_does_and_maps_back(session, urls, protocol):
+    photo = np.random.default_rng(0).integers(0, 255, (400, 500, 3), np.uint8)
+    detector = _FixedDetector(np.array([300.0, 180.0]), 90.0)
+    settings = CropSettings(size=SIZE, min_width=100)
+    service = client.connect(urls[protocol])
+    outputs = client.reconstruct_photos(service, [photo, photo], detector, settings)
+    transform = crop_box(detector.face.landmarks, settings.margin, SIZE)
+    crop = np.float32(crop_image(photo, transform)) / 255
+    expected = session.predict("reconstruct", {"frames": np.stack([crop, crop])[None]})
+    for name, values in expected.items():
+        np.testing.assert_allclose(outputs[name], values[0], atol=1e-3, err_msg=name)
+    scale = transform.source_width / SIZE
+    by_hand = expected["landmarks"][0] * scale + (transform.left, transform.top)
+    np.testing.assert_allclose(outputs["photo_landmarks"], by_hand, atol=1e-2)
+    picture = client.draw(photo, outputs, 0)
+    assert picture.shape == photo.shape and np.any(picture != photo)
+
+
+def test_the_client_tells_what_the_server_said(urls):
+    for url in urls:
+        with pytest.raises(client.ServiceError, match="image_bytes: expected JPEG or PNG"):
+            image = np.array([[b"no image"]], object)
+            client.connect(url).predict("image_bytes", {"image_bytes": image})
+    with pytest.raises(client.ServiceError):
+        client.connect("http://127.0.0.1:9/v1/models/fml").predict("identity", {})
+    with pytest.raises(ValueError, match="expected http"):
+        client.connect("ftp://127.0.0.1/fml")
+
+
+def test_the_client_script_exits_with_one_line(tmp_path, capsys):
+    values = flags.FlagValues()
+    client.define_flags(values)
+    values(["client", "--url=http://127.0.0.1:9/v1/models/fml"])
+    with pytest.raises(SystemExit) as error:
+        client.main(["client", str(tmp_path / "none.jpg")], values)
+    assert error.value.code == 2
+    assert capsys.readouterr().err.startswith(f"client: {tmp_path}/none.jpg: no such file")
+
+
+def _malformed(rng: random.Random, session):
+    """A request body that is wrong somewhere."""
+    name = rng.choice(sorted(session.signatures))
+    file = _b64(_files(1)[0])
+    junk = [
+        None, 0, -1e30, "x", "", [], [[]], {}, {"b64": "%"}, {"b64": ""}, _b64(b"junk"),
+        [[rng.random()]], [[[[[rng.random() * 300] * 3] * SIZE] * SIZE]], [[file, 3]],
+        [[_b64(rng.randbytes(200))]], [[_b64(b"\xff\xd8\xff" + rng.randbytes(200))]],
+        [[_b64(b"\x89PNG\r\n\x1a\n" + rng.randbytes(200))]], [[True], [True, False]],
+    ]  # fmt: skip
+    kind = rng.randrange(6)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(60))
+    if kind == 1:
+        whole = json.dumps({"signature_name": "image_bytes", "inputs": [[file]]})
+        return whole[: rng.randrange(len(whole))].encode()
+    if kind == 2:
+        return {"signature_name": rng.choice(["none", 3, None, []]), "inputs": rng.choice(junk)}
+    if kind == 3:
+        return {"signature_name": name, rng.choice(["instances", "rows"]): rng.choice(junk)}
+    inputs = {key: rng.choice(junk) for key in session.signatures[name].inputs}
+    if kind == 4:
+        inputs[rng.choice(["extra", "frames"])] = rng.choice(junk)
+    return {"signature_name": name, "inputs": inputs}
+
+
+def test_a_thousand_malformed_requests_then_a_good_one(session, urls):
+    rest, rpc = urls
+    good = np.array([_files(2)], object)
+    before = client.connect(rpc).predict("image_bytes", {"image_bytes": good})
+    rng = random.Random(0)
+    for i in range(1000):
+        body = _malformed(rng, session)
+        status, answer = _post(rest, body)
+        assert status == 400 and answer["error"], (i, body, answer)
+    for url in urls:
+        after = client.connect(url).predict("image_bytes", {"image_bytes": good})
+        for name in PARAMETERS:
+            np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_the_models_config_is_what_tensorflow_serving_parses():
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse((CONFIGS / "models.config").read_text(), config)
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("fml", "/models/fml")
