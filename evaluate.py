@@ -191,7 +191,7 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
     try:
         evaluate(options)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)
         print(f"evaluate.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)

@@ -65,7 +65,7 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     """Exports; tells what cannot be used by one line (more with --verbosity=1)."""
     try:
         export(options)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)
         print(f"export.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
