@@ -4,9 +4,8 @@ import dataclasses
 import itertools
 
 import pytest
-from absl import flags
 
-from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.config import TrainConfig
 from fml_tf.training.schedule import LearningRates, Stage, learning_rates_at, stage_at
 
 CONFIG = TrainConfig(
@@ -40,19 +39,3 @@ def test_decay_starts_at_the_rate_and_ends_at_its_fraction():
 
 def test_a_stage_can_be_left_out():
     assert stage_at(0, dataclasses.replace(CONFIG, pretrain_steps=0)) is Stage.JOINT
-
-
-@pytest.mark.parametrize("config_class", [ModelConfig, TrainConfig])
-def test_every_field_is_a_flag_with_help_and_comes_back_from_it(config_class):
-    values = flags.FlagValues()
-    define_flags(config_class, "test", values)
-    values(["test"])
-    assert from_flags(config_class, values) == config_class()
-    assert all(values[f.name].help for f in dataclasses.fields(config_class))
-
-
-def test_flags_refuse_a_wrong_choice():
-    values = flags.FlagValues()
-    define_flags(ModelConfig, "test", values)
-    with pytest.raises(flags.IllegalFlagValueError, match="template_resolution"):
-        values(["test", "--template_resolution=5k"])

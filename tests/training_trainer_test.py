@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -143,6 +144,14 @@ def test_training_starts_from_another_runs_weights(whole_run, tmp_path):
         Trainer(other, config, FakeBuilder(), str(tmp_path), strategy).restore()
     with pytest.raises(FileNotFoundError, match="no trained model"):
         _trainer(tmp_path / "b", initial_checkpoint=str(tmp_path / "none")).restore()
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(whole_run, tmp_path):
+    copy = shutil.copytree(whole_run[1], tmp_path / "damaged")
+    for data in (copy / "checkpoints").glob("*.data-*"):
+        data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="ckpt-6: damaged"):
+        load_model(str(copy))
 
 
 def test_stops_on_nan_and_names_the_term(tmp_path):
