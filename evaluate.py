@@ -36,6 +36,7 @@ from fml_tf.evaluation.predictors import (
     saving_meshes,
 )
 from fml_tf.evaluation.protocols.base import Protocol
+from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
@@ -60,7 +61,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
     text = functools.partial(flags.DEFINE_string, flag_values=flag_values)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("dataset", None, "Protocol: synthetic_faces/CONFIG, now or now/metrical.", required=True)
+    text(
+        "dataset",
+        None,
+        "Protocol: synthetic_faces/CONFIG, now, now/metrical or bu3dfe.",
+        required=True,
+    )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
@@ -93,6 +99,8 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
         return SyntheticFaces(builder, options.split)
     if name == "now" and variant in ("", "metrical"):
         return NowChallenge(options.data_dir, metrical=variant == "metrical")
+    if name == "bu3dfe" and not variant:
+        return Bu3dfe(options.data_dir)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 
