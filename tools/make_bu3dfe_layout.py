@@ -37,7 +37,7 @@ _FULL = {  # at level 04
     "SA": {"browInnerUp": 0.8, "mouthFrown@": 0.9, "mouthShrugLower": 0.5},
     "SU": {"jawOpen": 0.7, "browInnerUp": 0.7, "browOuterUp@": 0.7, "eyeWide@": 0.8},
 }
-_SCAN_SPACING_MM = 1.9  # about the 8,000 vertices of the real scans
+_SCAN_SPACING_MM = 2.0  # about the 8,000 vertices of the real scans
 _VIEWS = (45.0, -45.0)
 _CAMERA = PerspectiveCamera(2900.0, 650, 900)
 _FRONTAL = PerspectiveCamera(2100.0, 512, 512)
@@ -55,7 +55,8 @@ def feature_points(landmarks: np.ndarray) -> np.ndarray:
         )
 
     def brow(points):
-        return [*points, *(points[::-1] - (0, 5, 0))]
+        inwards = 0.1 * (points.mean(axis=0) - points)
+        return [*points, *(points + inwards - (0, 5, 0))[::-1]]
 
     inner = landmarks[60:66]
     corners = [0.7 * landmarks[48] + 0.3 * inner[1], 0.7 * landmarks[54] + 0.3 * inner[1]]
@@ -130,11 +131,10 @@ def make_scan(studio, person, expression, base: pathlib.Path) -> np.ndarray:
     level = int(expression[2:]) / 4.0
     amounts = {name: level * amount for name, amount in _FULL[expression[:2]].items()}
     head = studio.vertices(person, amounts)
-    vertices, triangles, ids, barycentrics = studio.scan(head, _SCAN_SPACING_MM)
+    vertices, triangles, corners, barycentrics = studio.scan(head, _SCAN_SPACING_MM)
 
     photographs, positions = zip(*(studio.photograph(person, head, yaw, _CAMERA) for yaw in _VIEWS))
     texture = np.concatenate(photographs, axis=1)
-    corners = studio.head.triangles[ids]
     height, width = texture.shape[:2]
     uv = []
     for side, places in enumerate(positions):

@@ -15,8 +15,10 @@ from fml_tf.synthesis.renderer import Renderer
 from fml_tf.synthesis.scene import HeadPose, Light
 
 _DISTANCE_MM = 1200.0
-# The scanner: a grid of this width, seen from far enough that its rays are parallel.
-_SCAN_DISTANCE_MM, _SCAN_WIDTH_MM = 20000.0, 200.0
+# The scanner sees along the radii of an upright cylinder through the head, this far to the sides.
+_SCAN_RADIUS_MM, _SCAN_DEGREES, _SCAN_HEIGHT_MM = 85.0, 80.0, 200.0
+# A camera so far away that its rays are parallel.
+_SCAN_DISTANCE_MM = 20000.0
 # Neighbours on the grid that lie so far apart in depth are not joined.
 _LARGEST_STEP_MM = 6.0
 
@@ -82,31 +84,38 @@ class Studio:
     def scan(
         self, vertices: np.ndarray, spacing: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What a scanner in front of the face sees, as a mesh of its own tessellation.
+        """What a scanner that looks at the face from all sides sees: a mesh of its own.
 
         Args:
           vertices: of `vertices`.
           spacing: of the grid, mm.
 
         Returns:
-          Vertices [N, 3], triangles [F, 3], and for each vertex the head's triangle [N] and the
-          barycentric coordinates [N, 3] there.
+          Vertices [N, 3], triangles [F, 3], and for each vertex the three of the head that it lies
+          between [N, 3] and its barycentric coordinates there [N, 3].
         """
-        size = round(_SCAN_WIDTH_MM / spacing)
-        camera = PerspectiveCamera(size * _SCAN_DISTANCE_MM / _SCAN_WIDTH_MM, size, size)
-        centre = vertices[self.head.template.landmark_vertices].mean(axis=0)
-        posed = np.float32(vertices - centre - (0, 0, _SCAN_DISTANCE_MM))
-        fragments = rasterize(posed, self.head.triangles, camera)
-        points = interpolate(np.float32(vertices), self.head.triangles, fragments).numpy()
-        ids = fragments.triangle_ids.numpy()
-        chin = vertices[self.head.template.landmark_vertices[8], 1]
-        seen = (ids >= 0) & (points[..., 1] > chin - 15) & (points[..., 2] > -30)
+        marks = vertices[self.head.template.landmark_vertices]
+        axis = vertices[: self.head.template.num_vertices].mean(axis=0) * (1, 0, 1)
+        x, y, z = (vertices - axis).T
+        reach = np.radians(_SCAN_DEGREES) * _SCAN_RADIUS_MM
+        angle = np.arctan2(x, z)
+        unrolled = np.stack([_SCAN_RADIUS_MM * angle, y, np.hypot(x, z)], axis=1)
+        unrolled -= (0, marks[:, 1].mean(), _SCAN_DISTANCE_MM)
+        columns, rows = (round(length / spacing) for length in (2 * reach, _SCAN_HEIGHT_MM))
+        camera = PerspectiveCamera(_SCAN_DISTANCE_MM / spacing, columns, rows)
+        # Those at the back would reach from one end of the cylinder to the other.
+        front = np.flatnonzero((np.abs(angle) < np.pi / 1.5)[self.head.triangles].all(axis=1))
+        head = self.head.triangles[front]
+        fragments = rasterize(np.float32(unrolled), head, camera)
+        points = interpolate(np.float32(vertices), head, fragments).numpy()
+        ids, barycentrics = fragments.triangle_ids.numpy(), fragments.barycentrics.numpy()
+        seen = (ids >= 0) & (points[..., 1] > marks[8, 1] - 15)
         number = np.where(seen, np.cumsum(seen).reshape(seen.shape) - 1, -1)
-        depth = np.where(seen, points[..., 2], np.nan)
+        depth = np.where(seen, fragments.depth.numpy(), np.nan)
         a, b, c, d = (
-            (rows, columns)
-            for rows in (slice(None, -1), slice(1, None))
-            for columns in (slice(None, -1), slice(1, None))
+            (down, across)
+            for down in (slice(None, -1), slice(1, None))
+            for across in (slice(None, -1), slice(1, None))
         )
         triangles = []
         for corners in ((a, c, b), (b, c, d)):
@@ -114,5 +123,4 @@ class Studio:
             triangles.append(
                 np.stack([number[corner] for corner in corners], axis=-1)[steps < _LARGEST_STEP_MM]
             )
-        barycentrics = fragments.barycentrics.numpy()
-        return points[seen], np.concatenate(triangles), ids[seen], barycentrics[seen]
+        return points[seen], np.concatenate(triangles), head[ids[seen]], barycentrics[seen]

@@ -11,8 +11,9 @@ from fml_tf.evaluation.predictions import SEVEN
 _EYES, _BROWS = (slice(0, 8), slice(8, 16)), (slice(16, 26), slice(26, 36))
 _NOSTRILS = slice(42, 48)
 _OUTER_LIPS, _INNER_LIPS = slice(48, 60), slice(60, 68)
+_CONTOUR = slice(68, 83)
 # Ours: see docs/conventions.md. The inner lips' corners (0 and 4 of 8) are not among our 66.
-_OUR_BROW_ENDS, _OUR_LIPS = np.array([17, 21, 22, 26]), np.arange(48, 66)
+_OUR_CHIN, _OUR_BROW_ENDS, _OUR_LIPS = [8], [17, 21, 22, 26], np.arange(48, 66)
 _INNER_WITHOUT_CORNERS = np.array([1, 2, 3, 5, 6, 7])
 
 
@@ -30,9 +31,10 @@ def landmarks_of_83(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     axes = _axes(points)
     outer = _in_our_order(points[_OUTER_LIPS], *axes)
     inner = _in_our_order(points[_INNER_LIPS], *axes)[_INNER_WITHOUT_CORNERS]
-    indices = np.concatenate([SEVEN[:5], _OUR_BROW_ENDS, _OUR_LIPS])
     brows = _ends(points, _BROWS, axes[0])
-    return indices, np.concatenate([seven_of_83(points)[:5], brows, outer, inner])
+    chin = points[_CONTOUR][[(points[_CONTOUR] @ axes[1]).argmin()]]
+    indices = np.concatenate([SEVEN[:5], _OUR_BROW_ENDS, _OUR_CHIN, _OUR_LIPS])
+    return indices, np.concatenate([seven_of_83(points)[:5], brows, chin, outer, inner])
 
 
 def _axes(points):

@@ -34,6 +34,8 @@ EXPRESSIONS = ["NE00"] + [
 _FIT_POINTS = 1500
 # Corners of the mesh that a photograph must give colour to, for its camera to be told.
 _LEAST_CORNERS = 100
+# What the camera's perspective may add, over the photograph's width.
+_LARGEST_CAMERA_ERROR = 0.03
 # How far from a measured point a scan's vertex still shows its error in pictures, mm.
 _SHOWN_WITHIN = 6.0
 
@@ -247,7 +249,8 @@ def split_texture(
       Left and right half, each [H, W // 2, 3] and (left, top, right, bottom) px.
 
     Raises:
-      ValueError: the scan has no texture coordinates, or hardly any in one of the halves.
+      ValueError: the scan has no texture coordinates, or hardly any in one of the halves, or they
+        are no view of it.
     """
     if mesh.uv is None:
         raise ValueError(f"{source}: has no texture coordinates")
@@ -260,6 +263,10 @@ def split_texture(
         if seen.sum() < _LEAST_CORNERS:
             raise ValueError(f"{source}: its texture has no view in its half {side + 1} of 2")
         camera = np.linalg.lstsq(_with_one(corners[seen]), pixels[seen], rcond=None)[0]
+        if rms(np.linalg.norm(_with_one(corners[seen]) @ camera - pixels[seen], axis=1)) > (
+            _LARGEST_CAMERA_ERROR * width
+        ):
+            raise ValueError(f"{source}: half {side + 1} of its texture is no photograph of it")
         places = _with_one(landmarks) @ camera - (side * width, 0)
         box = (*places.min(axis=0), *places.max(axis=0))
         photographs.append((texture[:, side * width : (side + 1) * width], box))
