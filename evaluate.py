@@ -37,6 +37,7 @@ from fml_tf.evaluation.predictors import (
 )
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
+from fml_tf.evaluation.protocols.facewarehouse import FaceWarehouse
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
@@ -101,6 +102,8 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
         return NowChallenge(options.data_dir, metrical=variant == "metrical")
     if name == "bu3dfe" and not variant:
         return Bu3dfe(options.data_dir)
+    if name == "facewarehouse" and not variant:
+        return FaceWarehouse(options.data_dir)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 
