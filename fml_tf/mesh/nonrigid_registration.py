@@ -130,13 +130,17 @@ def _deform(part, scan, landmarks):
         base = procrustes(part.vertices, shape).apply(part.vertices)
         pull = normals[:, :, None] * normals[:, None, :] + _SLIDING * np.eye(3)
         pull *= weights[:, None, None]
-        matrix = scipy.sparse.kron(stiffness * smoothness, np.eye(3)) + scipy.sparse.block_diag(
-            pull + pinned
-        )
+        matrix = scipy.sparse.kron(stiffness * smoothness, np.eye(3)) + _blocks(pull + pinned)
         right = stiffness * smoothness @ base + np.einsum("vij,vj->vi", pull, points) + pulled
         factor = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         shape = factor.solve(right.reshape(-1)).reshape(-1, 3)
     return shape
+
+
+def _blocks(blocks):
+    """The block diagonal matrix of [P, 3, 3]."""
+    count = len(blocks)
+    return scipy.sparse.bsr_array((blocks, np.arange(count), np.arange(count + 1)))
 
 
 def _smoothness(triangles, count):

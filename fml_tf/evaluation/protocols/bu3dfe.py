@@ -194,7 +194,7 @@ def _on_scan(distances, points, vertices):
 
 
 def chosen_scans() -> list[str]:
-    """The 324 of the 2,500 scans that are scored where no list says otherwise, sorted.
+    """The 324 of the 2,500 scans that are scored where no list says otherwise.
 
     Drawn from the names, so that it does not depend on what is there.
     """
