@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +29,7 @@ from absl import app, flags, logging
 from datasets import synthetic_faces
 from fml_tf import __version__
 from fml_tf.config import write_json
+from fml_tf.evaluation.model_sizes import TruncatedModels
 from fml_tf.evaluation.predictors import (
     MeshPredictor,
     Method,
@@ -36,6 +38,7 @@ from fml_tf.evaluation.predictors import (
     saving_meshes,
 )
 from fml_tf.evaluation.protocols.base import Protocol
+from fml_tf.evaluation.protocols.celeba import CelebA
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
@@ -68,7 +71,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
     text("split", "test", "Split of synthetic_faces.")
     flags.DEFINE_list(
-        "num_frames", ["1"], "M at test, one or more, such as 1,2,4.", flag_values=flag_values
+        "num_frames", ["1"], "M at test, such as 1,2,4 or 1,all.", flag_values=flag_values
     )
     flags.DEFINE_bool(
         "save_meshes",
@@ -91,23 +94,34 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
     if name == "synthetic_faces":
         builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
         return SyntheticFaces(builder, options.split)
+    if options.dataset == "celeba":
+        return CelebA(options.data_dir, options.seed)
     if name == "now" and variant in ("", "metrical"):
         return NowChallenge(options.data_dir, metrical=variant == "metrical")
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 
-def open_methods(options: flags.FlagValues) -> tuple[list[Method], str]:
+def parse_num_frames(texts: Sequence[str]) -> list[int | None]:
+    """The values of --num_frames, ascending, each once; None for "all".
+
+    Raises:
+      ValueError: none, or one that is neither a number of 1 or more nor "all".
+    """
+    numbers = {int(text) for text in texts if text.isdecimal()}
+    if not texts or not all(text == "all" or text.isdecimal() for text in texts) or 0 in numbers:
+        raise ValueError(f"--num_frames={','.join(texts)}: not numbers of 1 or more, or all")
+    return sorted(numbers) + ([None] if "all" in texts else [])
+
+
+def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Method], str]:
     """The methods to score, and the hash of what they predict with.
+
+    On CelebA these are models of several sizes (supplemental, Table 4).
 
     Raises:
       FileNotFoundError, ValueError: a checkpoint that cannot be used, or M that are no numbers.
     """
-    try:
-        num_frames = sorted({int(number) for number in options.num_frames})
-    except ValueError:
-        num_frames = [0]
-    if num_frames[0] < 1:
-        raise ValueError(f"--num_frames={','.join(options.num_frames)}: not numbers of 1 or more")
+    num_frames = parse_num_frames(options.num_frames)
     if bool(options.checkpoint) == bool(options.predictions):
         raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
     if options.predictions:
@@ -117,7 +131,10 @@ def open_methods(options: flags.FlagValues) -> tuple[list[Method], str]:
     model = load_model(options.checkpoint)
     if checkpoint_hash(options.checkpoint) != before:
         raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
-    return ModelPredictor(model).methods(num_frames), before
+    predictor = ModelPredictor(model)
+    if isinstance(protocol, CelebA):
+        return TruncatedModels(predictor, protocol.training_pictures()).methods(), before
+    return predictor.methods(num_frames), before
 
 
 def read_results(directory: str, protocol: Protocol) -> dict:
@@ -150,8 +167,8 @@ def evaluate(options: flags.FlagValues) -> dict:
     """
     tf.keras.utils.set_random_seed(options.seed)
     tf.config.experimental.enable_op_determinism()
-    methods, predictor = open_methods(options)
     protocol = open_protocol(options)
+    methods, predictor = open_methods(options, protocol)
     identity = {
         "dataset": protocol.name,
         "settings": dict(protocol.settings),

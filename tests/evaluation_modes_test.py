@@ -2,7 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fml_tf.evaluation.modes import picture_modes, principal_components, write_statistical_model
+from fml_tf.evaluation.modes import picture_modes, write_statistical_model
+from fml_tf.evaluation.principal_components import principal_components
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 

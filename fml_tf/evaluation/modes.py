@@ -9,7 +9,6 @@ faces that the network makes. Writes `model.h5` in the layout of the Basel Face 
 first modes at ±3 standard deviations.
 """
 
-import dataclasses
 import pathlib
 
 import cv2
@@ -21,50 +20,13 @@ from tqdm import tqdm
 from datasets import synthetic_faces
 from fml_tf.evaluation.pictures import render_mesh
 from fml_tf.evaluation.predictors import ModelPredictor
+from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import load_model
 from fml_tf.template.face_template import FaceTemplate
 
 _SPREAD = 3.0  # standard deviations that the pictures show
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PrincipalComponents:
-    """A Gaussian model of vectors.
-
-    Attributes:
-      mean: [D].
-      basis: [D, k], orthonormal columns.
-      variance: [k], descending.
-    """
-
-    mean: np.ndarray
-    basis: np.ndarray
-    variance: np.ndarray
-
-
-def principal_components(samples: np.ndarray, count: int) -> PrincipalComponents:
-    """PCA of samples [n, D]: the first `count` components, or the fewer that the samples have.
-
-    Each component's sign is such that its largest entry is positive.
-
-    Raises:
-      ValueError: fewer than two samples, or all alike.
-    """
-    samples = np.asarray(samples, np.float64)
-    if len(samples) < 2:
-        raise ValueError("PCA needs two samples or more")
-    mean = samples.mean(axis=0)
-    _, singular, components = np.linalg.svd(samples - mean, full_matrices=False)
-    kept = min(count, int(np.sum(singular > 1e-6 * max(singular[0], np.finfo(float).tiny))))
-    if not singular[0] > 0:
-        raise ValueError("PCA needs samples that differ")
-    basis = components[:kept].T
-    largest = basis[np.abs(basis).argmax(axis=0), np.arange(kept)]
-    return PrincipalComponents(
-        mean, basis * np.sign(largest), singular[:kept] ** 2 / (len(samples) - 1)
-    )
 
 
 def write_statistical_model(

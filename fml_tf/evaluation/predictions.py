@@ -81,11 +81,13 @@ class Prediction:
 
     Attributes:
       shape: the neutral face; of methods that predict one mesh, that mesh.
-      fit: the rest, of our own model only.
+      fit: the rest, of our own model only; M counts the frames that were used.
+      left_out: names of the frames that were not used, having no usable face.
     """
 
     shape: Shape
     fit: FaceFit | None = None
+    left_out: tuple[str, ...] = ()
 
     def expressive(self, frame: int) -> Shape:
         """The face with the expression of a frame, model space; the neutral one without `fit`."""

@@ -16,7 +16,7 @@ from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, prepare_image
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
 
@@ -32,17 +32,17 @@ class Method:
 
     Attributes:
       name: such as "pooled 4"; a file name too.
-      num_frames: M, frames that one prediction is made from.
+      num_frames: M, frames that one prediction is made from; None for all of a case.
       predict: see `Predict`.
     """
 
     name: str
-    num_frames: int
+    num_frames: int | None
     predict: Predict
 
 
 class ModelPredictor:
-    """Predicts with a trained model.
+    """Predicts with a trained model (`model`).
 
     Args:
       model: the model.
@@ -51,7 +51,7 @@ class ModelPredictor:
     """
 
     def __init__(self, model: FmlModel, min_face_size: int = 60, min_confidence: float = 0.3):
-        self._model = model
+        self.model = model
         self._settings = CropSettings(
             margin=model.config.crop_margin,
             size=model.config.crop_size,
@@ -65,14 +65,39 @@ class ModelPredictor:
         # By frame: the methods see the same ones, and finding faces takes longest.
         self._crops: dict[str, np.ndarray] = {}
 
-    def methods(self, num_frames: Sequence[int]) -> list[Method]:
-        """Mean face; then for each M single frames averaged, and features pooled (the paper)."""
-        methods = [Method("mean face", max(num_frames), self._predict_mean)]
+    def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
+        """Mean face; then for each M single frames averaged, and features pooled (the paper).
+
+        An M of None takes all frames of a case that show a usable face, so that those of a video
+        which do not are no failure.
+        """
+        methods = [self._method("mean face", num_frames[-1], self._predict_mean)]
         for count in num_frames:
-            if count > 1:
-                methods.append(Method(f"averaged {count}", count, self._predict_averaged))
-            methods.append(Method(f"pooled {count}", count, self._predict_pooled))
+            label = "all" if count is None else str(count)
+            if count != 1:
+                methods.append(self._method(f"averaged {label}", count, self._predict_averaged))
+            methods.append(self._method(f"pooled {label}", count, self.predict_pooled))
         return methods
+
+    def _method(self, name, count, predict):
+        if count is not None:
+            return Method(name, count, predict)
+
+        def predict_usable(case, frames):
+            usable, left_out = [], []
+            for frame in frames:
+                try:
+                    self.crops([frame])
+                    usable.append(frame)
+                except FaceError as error:
+                    left_out.append((frame.name, error))
+            if not usable:
+                raise left_out[0][1]
+            return dataclasses.replace(
+                predict(case, usable), left_out=tuple(name for name, _ in left_out)
+            )
+
+        return Method(name, None, predict_usable)
 
     def crops(self, frames: Sequence[Frame]) -> np.ndarray:
         """Crops [M, S, S, 3] uint8 RGB of the frames' faces.
@@ -81,7 +106,7 @@ class ModelPredictor:
           FaceError: no usable face in a frame.
           ValueError: a crop of another size than the model's.
         """
-        size = self._model.config.crop_size
+        size = self.model.config.crop_size
         crops = [frame.image if frame.is_crop else self._crop(frame) for frame in frames]
         for frame, crop in zip(frames, crops):
             if crop.shape != (size, size, 3):
@@ -96,7 +121,7 @@ class ModelPredictor:
         return self._crops[frame.name]
 
     def _prepare(self, frame):
-        template = self._model.template
+        template = self.model.template
         detector = (
             _detector() if frame.box is None else DlibLandmarkDetector(_FacesInBox(frame.box))
         )
@@ -108,9 +133,20 @@ class ModelPredictor:
         mask = tf.ones(batch.shape[:2], tf.bool)
         return self._decode(batch, self._encode(batch, mask, identity_at_mean=True))
 
-    def _predict_pooled(self, _, frames):
+    def predict_pooled(
+        self, _: str, frames: Sequence[Frame], restrict_identity: Callable | None = None
+    ) -> Prediction:
+        """Predicts from pooled features: a `Predict`, restricted as in `FmlModel.encode`."""
         batch = self._batch(frames)
-        return self._decode(batch, self._encode(batch, tf.ones(batch.shape[:2], tf.bool)))
+        mask = tf.ones(batch.shape[:2], tf.bool)
+        parameters = self._encode(batch, mask, restrict_identity=restrict_identity)
+        return self._decode(batch, parameters)
+
+    def identity(self, frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
+        """Shape [g] and albedo [|β|] parameters of a person; raises as `crops`."""
+        batch = self._batch(frames)
+        parameters = self._encode(batch, tf.ones(batch.shape[:2], tf.bool))
+        return parameters.shape[0].numpy(), parameters.albedo[0].numpy()
 
     def _predict_averaged(self, _, frames):
         batch = self._batch(frames)
@@ -131,7 +167,7 @@ class ModelPredictor:
         return tf.constant(self.crops(frames)[None], tf.float32) / 255.0
 
     def _decode(self, batch, parameters):
-        model, template = self._model, self._model.template
+        model, template = self.model, self.model.template
         faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)

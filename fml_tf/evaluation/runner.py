@@ -43,11 +43,13 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
     return output_dir
 
 
-def groups(num_frames: int, size: int) -> list[list[int]]:
+def groups(num_frames: int, size: int | None) -> list[list[int]]:
     """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
 
-    So every M sees the same pictures, and a case's figure is the mean over its groups.
+    So every M sees the same pictures, and a case's figure is the mean over its groups. None makes
+    one group of all.
     """
+    size = size or num_frames
     return [list(range(i, i + size)) for i in range(0, num_frames - size + 1, size)]
 
 
@@ -87,6 +89,9 @@ def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathl
         trial = {"frames": [case.frames[i].name for i in frames]}
         try:
             prediction = method.predict(case.name, [case.frames[i] for i in frames])
+            if prediction.left_out:
+                trial["left_out"] = list(prediction.left_out)
+                frames = [i for i in frames if case.frames[i].name not in prediction.left_out]
             score = protocol.score(case, frames, prediction)
         except (FileNotFoundError, ValueError) as error:
             trials.append({**trial, "failed": _one_line(error)})

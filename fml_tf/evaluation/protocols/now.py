@@ -7,7 +7,7 @@ import numpy as np
 
 from fml_tf.evaluation.measures import point_to_point
 from fml_tf.evaluation.predictions import Frame, Prediction
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import (
     one_file,
     read_picked_points,
@@ -30,7 +30,7 @@ _SCANS, _LANDMARKS = pathlib.Path("scans"), pathlib.Path("scans_lmks_onlypp")
 _CENTRE, _RADIUS = 0.3, 1.4
 
 
-class NowChallenge:
+class NowChallenge(Protocol):
     """See `Protocol`. A case is one challenge of one subject, its frames the listed pictures.
 
     Layout under `root`: `imagepathsvalidation.txt` with lines SUBJECT/CHALLENGE/IMAGE.jpg; the
@@ -71,6 +71,10 @@ class NowChallenge:
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
         return {name: len(pictures) for name, pictures in self._pictures.items()}
+
+    def subset(self, name: str) -> str:
+        """See `Protocol.subset`: the challenge."""
+        return name.split("/")[1]
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is the cropped scan's mesh and the seven landmarks."""

@@ -16,7 +16,7 @@ from fml_tf.evaluation.measures import (
     rms,
 )
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.registration import fit_surface
 from fml_tf.mesh.surface import Surface, vertex_areas
@@ -48,7 +48,7 @@ MEASURES = (
 )
 
 
-class SyntheticFaces:
+class SyntheticFaces(Protocol):
     """See `Protocol`. A case is a person (`person_id`), its frames those of one example.
 
     Args:
