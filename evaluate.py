@@ -39,6 +39,7 @@ from fml_tf.evaluation.predictors import (
 )
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.celeba import CelebA
+from fml_tf.evaluation.protocols.micc import MiccFlorence
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
@@ -96,6 +97,8 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
         return SyntheticFaces(builder, options.split)
     if options.dataset == "celeba":
         return CelebA(options.data_dir, options.seed)
+    if options.dataset == "micc":
+        return MiccFlorence(options.data_dir)
     if name == "now" and variant in ("", "metrical"):
         return NowChallenge(options.data_dir, metrical=variant == "metrical")
     raise ValueError(f"--dataset={options.dataset}: no such protocol")

@@ -46,7 +46,10 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 def align(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The picture [218, 178, 3] with eyes and mouth in CelebA's places, and the moved points."""
     source = np.stack([points[0], points[1], points[3:].mean(axis=0)])
-    matrix, _ = cv2.estimateAffinePartial2D(source, _ALIGNED_POINTS)
+    # The similarity z ↦ a z + b of least squares, points as complex numbers.
+    unknowns = np.stack([source @ [1, 1j], np.ones(3)], axis=1)
+    a, b = np.linalg.lstsq(unknowns, _ALIGNED_POINTS @ [1, 1j], rcond=None)[0]
+    matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
     aligned = cv2.warpAffine(
         picture, matrix, _ALIGNED_SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
     )

@@ -8,63 +8,37 @@ The scan is one man's face in mm with its photographed texture (BSD-3). Pictures
 it from a few sides, with the light of the texture: easier than the challenge's photos.
 """
 
-import json
 import pathlib
 
 import cv2
 import numpy as np
 import tensorflow as tf
-import trimesh
 from absl import app, flags
 
 from fml_tf.evaluation.predictions import SEVEN
+from fml_tf.evaluation.protocols.layouts import read_ljson
 from fml_tf.evaluation.protocols.now import IMAGE_LIST
+from fml_tf.evaluation.textured_scan import read_textured_scan, render_scan
 from fml_tf.mesh.alignment import procrustes
+from fml_tf.mesh.files import read_mesh, write_obj
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.pose import rotation_matrix
-from fml_tf.rendering.rasterizer import interpolate, rasterize
-from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.template.makehuman import load_makehuman
 
 _SCAN = flags.DEFINE_string("scan", None, "james.obj, with .jpg and .ljson beside it.")
 _OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.")
 
 _SUBJECT, _CHALLENGE = "james", "multiview_neutral"
-_PARTS = ("chin", "leyebrow", "reyebrow", "nose", "leye", "reye", "mouth")
 _YAWS = (0.0, -25.0, 25.0, -40.0)  # degrees
 _CAMERA = PerspectiveCamera(1600.0, 640, 640)
 _DISTANCE_MM = 900.0
-_BACKGROUND = 0.6
-
-
-def read_landmarks(path: pathlib.Path) -> np.ndarray:
-    """The scan's landmarks [68, 3] mm in iBUG's order; the file has the parts in another."""
-    group = json.loads(path.read_text())["groups"]["LJSON"]
-    points = np.array(group["landmarks"]["points"])
-    parts = {label["label"]: label["mask"] for label in group["labels"]}
-    return points[np.concatenate([parts[name] for name in _PARTS])]
-
-
-def render(mesh: trimesh.Trimesh, texture: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The textured scan [640, 640, 3] uint8; vertices in camera space."""
-    triangles = np.asarray(mesh.faces, np.int32)
-    fragments = rasterize(np.float32(vertices), triangles, _CAMERA)
-    uv = interpolate(np.float32(mesh.visual.uv), triangles, fragments).numpy()
-    height, width = texture.shape[:2]
-    positions = np.stack([uv[..., 0] * width, (1.0 - uv[..., 1]) * height], axis=-1)
-    positions = np.float32(positions.reshape(-1, 2, 1))
-    colours = sample_bilinear(tf.constant(texture[None], tf.float32), positions)
-    colours = colours.numpy().reshape(*uv.shape[:2], 3)
-    shown = fragments.triangle_ids.numpy()[..., None] >= 0
-    return np.uint8(np.where(shown, colours, 255 * _BACKGROUND))
 
 
 def main(_) -> None:
     """Writes list, pictures, boxes, scan and landmarks."""
     scan = pathlib.Path(_SCAN.value)
-    mesh = trimesh.load_mesh(scan, process=False)
-    texture = cv2.imread(str(scan.with_suffix(".jpg")), cv2.IMREAD_COLOR_RGB)
-    points = read_landmarks(scan.with_suffix(".ljson"))
+    textured = read_textured_scan(scan)
+    points = read_ljson(scan.with_suffix(".ljson"))
     seven = points[SEVEN]  # the same numbers among the 68 as among our 66
 
     root = pathlib.Path(_OUTPUT.value)
@@ -90,7 +64,7 @@ def main(_) -> None:
             return upright.apply(values) @ turn.T - [0.0, 0.0, _DISTANCE_MM]
 
         name = f"IMG_{number:04d}"
-        picture = render(mesh, texture, pose(mesh.vertices))
+        picture, _ = render_scan(textured, pose(textured.vertices), _CAMERA)
         cv2.imwrite(str(pictures / f"{name}.jpg"), picture[..., ::-1])
         projected = project(tf.constant(pose(points)[..., None]), _CAMERA)[..., 0].numpy()
         (left, top), (right, bottom) = projected.min(axis=0), projected.max(axis=0)
@@ -100,9 +74,8 @@ def main(_) -> None:
     (root / IMAGE_LIST).write_text("".join(lines))
 
     # The scan without its texture, as the challenge has it.
-    plain = trimesh.load_mesh(scan, process=False, maintain_order=True)
-    plain = trimesh.Trimesh(plain.vertices, plain.faces, process=False)
-    plain.export(scans / f"{_SUBJECT}.obj")
+    plain = read_mesh(scan)
+    write_obj(scans / f"{_SUBJECT}.obj", plain.vertices, plain.faces)
     (landmarks / f"{_SUBJECT}.pp").write_text(picked_points(seven))
 
 

@@ -122,9 +122,8 @@ class ModelPredictor:
 
     def _prepare(self, frame):
         template = self.model.template
-        detector = (
-            _detector() if frame.box is None else DlibLandmarkDetector(_FacesInBox(frame.box))
-        )
+        finder, detector = _detectors()
+        finder.box = frame.box
         points = template.mean_shape[template.landmark_vertices]
         return prepare_image(frame.image, detector, points, self._settings).crop
 
@@ -303,30 +302,35 @@ def _with(stem, suffix):
     return stem.with_name(stem.name + suffix)
 
 
-@functools.cache
-def _detector():
-    return DlibLandmarkDetector()
-
-
-class _FacesInBox:
-    """Finds the faces that lie in a given box, or, if there is none, the box itself.
+class _FaceFinder:
+    """Finds the faces that lie in `box`, where one is given, or, if there is none, the box itself.
 
     Landmarks hang on how the detector draws its boxes, and a data set's are drawn by another.
     """
 
-    def __init__(self, box):
-        self._left, self._top, self._right, self._bottom = box
+    def __init__(self):
+        self.box: tuple[float, float, float, float] | None = None
         self._detector = HogFaceDetector()
 
     def detect(self, image: np.ndarray) -> list[FaceBox]:
-        faces = []
-        for face in self._detector.detect(image):
+        faces = self._detector.detect(image)
+        if self.box is None:
+            return faces
+        left, top, right, bottom = self.box
+        inside = []
+        for face in faces:
             u, v = face.left + face.width / 2, face.top + face.width / 2
-            if self._left < u < self._right and self._top < v < self._bottom:
-                faces.append(face)
-        return faces or [self._as_square()]
+            if left < u < right and top < v < bottom:
+                inside.append(face)
+        return inside or [self._as_square()]
 
     def _as_square(self):
-        width = max(self._right - self._left, self._bottom - self._top)
-        left = (self._left + self._right - width) / 2
-        return FaceBox(left, (self._top + self._bottom - width) / 2, width, score=0.0)
+        left, top, right, bottom = self.box
+        width = max(right - left, bottom - top)
+        return FaceBox((left + right - width) / 2, (top + bottom - width) / 2, width, score=0.0)
+
+
+@functools.cache
+def _detectors():
+    finder = _FaceFinder()
+    return finder, DlibLandmarkDetector(finder)  # whose model takes a second to read
