@@ -29,6 +29,7 @@ from absl import app, flags, logging
 from datasets import synthetic_faces
 from fml_tf import __version__
 from fml_tf.config import write_json
+from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.model_sizes import TruncatedModels
 from fml_tf.evaluation.predictors import (
     MeshPredictor,
@@ -43,7 +44,7 @@ from fml_tf.evaluation.protocols.micc import MiccFlorence
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
-from fml_tf.evaluation.results import collect, compare_results, markdown
+from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import open_output, run_cases
 from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import load_model
@@ -129,7 +130,7 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
     if options.predictions:
         predictor = MeshPredictor(options.predictions)
-        return predictor.methods(), predictor.content_hash()
+        return predictor.methods(num_frames), predictor.content_hash()
     before = checkpoint_hash(options.checkpoint)
     model = load_model(options.checkpoint)
     if checkpoint_hash(options.checkpoint) != before:
@@ -182,6 +183,8 @@ def evaluate(options: flags.FlagValues) -> dict:
     if options.save_meshes:
         methods = [saving_meshes(method, output_dir / "meshes") for method in methods]
     names = list(protocol.cases())[: options.max_cases or None]
+    with atomic_path(output_dir / "cases.txt") as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     run_cases(protocol, methods, names, output_dir)
     result = {
         "identity": identity,
@@ -207,9 +210,11 @@ def evaluate(options: flags.FlagValues) -> dict:
     return result
 
 
-def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
     """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
     try:
+        if argv[1:]:
+            raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
         evaluate(options)
     except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)

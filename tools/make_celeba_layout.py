@@ -26,10 +26,6 @@ from fml_tf.evaluation.protocols.celeba import (
 from fml_tf.synthesis.generator import FrameSettings
 from fml_tf.synthesis.workers import available_processes, generate
 
-_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_PEOPLE = flags.DEFINE_integer("people", 200, "How many pictures.", lower_bound=8)
-_SEED = flags.DEFINE_integer("seed", 4, "Other people than those of synthetic_faces, which has 0.")
-
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 _HEAD = " ".join(f"{point}_{axis}" for point in _POINTS for axis in "xy")
 # In aligned pictures: both eyes' centres and the middle of the mouth, px.
@@ -58,11 +54,11 @@ def align(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def main(_) -> None:
     """Writes pictures and lists."""
-    root, count = pathlib.Path(_OUTPUT.value), _PEOPLE.value
+    root, count = pathlib.Path(flags.FLAGS.output_dir), flags.FLAGS.people
     for folder in (f"Img/{WILD}", f"Img/{ALIGNED}", "Anno", "Eval"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     boxes, wild, aligned, identities, partition = [], [], [], [], []
-    settings = FrameSettings(num_frames=1, seed=_SEED.value)
+    settings = FrameSettings(num_frames=1, seed=flags.FLAGS.seed)
     people = generate(settings, range(count), 1, available_processes())
     for index, (example,) in tqdm(people, total=count, unit="picture"):
         name = f"{index + 1:06d}.jpg"
@@ -94,4 +90,7 @@ def _row(name, values):
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
+    flags.DEFINE_integer("people", 200, "How many pictures.", lower_bound=8)
+    flags.DEFINE_integer("seed", 4, "Other people than those of synthetic_faces, which has 0.")
     app.run(main)

@@ -30,11 +30,6 @@ from fml_tf.synthesis.picture import degrade, sample_background
 from fml_tf.synthesis.renderer import Renderer
 from fml_tf.synthesis.scene import HeadPose, Light, sample_lights
 
-_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_PEOPLE = flags.DEFINE_integer("people", 3, "How many subjects.", lower_bound=1)
-_FRAMES = flags.DEFINE_integer("frames", 8, "Of each video.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 5, "Other people than those of synthetic_faces, which has 0.")
-
 _TEXTURE_SIZE, _SCAN_DISTANCE_MM, _SCAN_SPAN_MM = 1024, 1200.0, 330.0
 _VIDEO_SIZE = 360
 _FACE_WIDTHS = dict(zip(VIDEOS, (210, 150, 150)))  # px, of 225 mm
@@ -62,7 +57,14 @@ def scan(head: HeadModel, renderer: Renderer, person: Person) -> tuple[np.ndarra
     return vertices[seen], triangles.reshape(-1, 3), uv, to_bytes(texture)
 
 
-def film(head, renderer, person, video, rng) -> list[np.ndarray]:
+def film(
+    head: HeadModel,
+    renderer: Renderer,
+    person: Person,
+    video: str,
+    num_frames: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
     """The frames [360, 360, 3] uint8 of one video."""
     focal_length = _FACE_WIDTHS[video] * _DISTANCE_MM / 225.0
     camera = PerspectiveCamera(focal_length, _VIDEO_SIZE, _VIDEO_SIZE)
@@ -73,8 +75,8 @@ def film(head, renderer, person, video, rng) -> list[np.ndarray]:
     centre = person.neutral[head.template.landmark_vertices].mean(axis=0)
     phase = rng.uniform(0, 2 * np.pi, 3)
     frames = []
-    for number in range(_FRAMES.value):
-        swing = np.sin(phase + 2 * np.pi * number / _FRAMES.value) * _SWING_DEGREES
+    for number in range(num_frames):
+        swing = np.sin(phase + 2 * np.pi * number / num_frames) * _SWING_DEGREES
         rotation = Rotation.from_euler("xyz", swing, degrees=True)
         position = [*rng.normal(scale=15, size=2), -_DISTANCE_MM] - rotation.apply(centre)
         pose = HeadPose(np.float32(rotation.as_rotvec()), np.float32(position))
@@ -100,10 +102,10 @@ def main(_) -> None:
     """Writes scans and videos."""
     head = HeadModel("16k")
     sampler, renderer = PersonSampler(head), Renderer(head)
-    for index in tqdm(range(_PEOPLE.value), unit="subject"):
-        rng = np.random.default_rng([_SEED.value, index])
+    for index in tqdm(range(flags.FLAGS.people), unit="subject"):
+        rng = np.random.default_rng([flags.FLAGS.seed, index])
         person = sampler.sample(rng)
-        subject = pathlib.Path(_OUTPUT.value, f"subject_{index + 1:02d}")
+        subject = pathlib.Path(flags.FLAGS.output_dir, f"subject_{index + 1:02d}")
         model, videos = subject / "Model" / "frontal1" / "obj", subject / "Video"
         for folder in (model, videos):
             folder.mkdir(parents=True, exist_ok=True)
@@ -113,10 +115,14 @@ def main(_) -> None:
         vertices = turn.apply(vertices) + rng.normal(scale=50, size=3)
         write_scan(model, f"1109201504{index + 1:02d}", vertices, triangles, uv, texture)
         for video in VIDEOS:
-            frames = film(head, renderer, person, video, rng)
+            frames = film(head, renderer, person, video, flags.FLAGS.frames, rng)
             encoded = [cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames]
             (videos / f"{video}.mjpg").write_bytes(b"".join(encoded))
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
+    flags.DEFINE_integer("people", 3, "How many subjects.", lower_bound=1)
+    flags.DEFINE_integer("frames", 8, "Of each video.", lower_bound=1)
+    flags.DEFINE_integer("seed", 5, "Other people than those of synthetic_faces, which has 0.")
     app.run(main)

@@ -102,12 +102,14 @@ class Prediction:
 
 
 def as_landmarks(points: np.ndarray, source: str) -> np.ndarray:
-    """Brings 7, 66 or 68 landmarks into the form of `Shape.landmarks`.
+    """Brings 7, 66 or 68 landmarks, [P, 3] or [1, P, 3], into the form of `Shape.landmarks`.
 
     Raises:
       ValueError: another number of points, or values that are not finite.
     """
     points = np.asarray(points, np.float64)
+    if points.ndim == 3 and len(points) == 1:
+        points = points[0]
     if points.ndim != 2 or points.shape[1] != 3 or len(points) not in (7, 66, 68):
         raise ValueError(f"{source}: landmarks are {points.shape}; 7, 66 or 68 points are needed")
     if not np.isfinite(points).all():

@@ -206,9 +206,12 @@ class MeshPredictor:
         if not self._directory.is_dir():
             raise FileNotFoundError(f"{directory}: no such folder of predictions")
 
-    def methods(self) -> list[Method]:
-        """One method: what is in the folder."""
-        return [Method("predictions", 1, self._predict)]
+    def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
+        """One method for each M: the mesh of the first of M frames, or that of the case."""
+        labels = [
+            "predictions" if count == 1 else f"predictions {count or 'all'}" for count in num_frames
+        ]
+        return [Method(label, count, self._predict) for label, count in zip(labels, num_frames)]
 
     def content_hash(self) -> str:
         """Of all files in the folder with their names."""

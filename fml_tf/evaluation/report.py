@@ -128,7 +128,7 @@ def _write_png(path, image):
 
 
 def _blocks(markdown):
-    """The few forms that `results.markdown` writes, as blocks for the page."""
+    """The few forms that `markdown` writes, as blocks for the page."""
     blocks = []
     for line in markdown.splitlines():
         text = line.replace("`", "")

@@ -139,11 +139,9 @@ def read_evenly(folder: pathlib.Path, video: str) -> list[tuple[int, np.ndarray]
         ]
     path = one_file(folder, f"{video}.*", "the video")
     chosen = evenly(count_frames(path), NUM_FRAMES)
-    step = chosen[1] if len(chosen) > 1 else 1
-    return [(number, image) for number, image in read_frames(path, step) if number in chosen]
+    return [(number, image) for number, image in read_frames(path) if number in chosen]
 
 
-def evenly(total: int, count: int) -> range:
+def evenly(total: int, count: int) -> list[int]:
     """At most `count` of `total` numbers from 0, evenly spaced."""
-    step = max(1, total // count)
-    return range(0, min(total, step * count), step)
+    return sorted({position * total // count for position in range(count)}) if total else []
