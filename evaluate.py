@@ -100,8 +100,10 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
         return CelebA(options.data_dir, options.seed)
     if options.dataset == "micc":
         return MiccFlorence(options.data_dir)
-    if name == "now" and variant in ("", "metrical"):
-        return NowChallenge(options.data_dir, metrical=variant == "metrical")
+    if options.dataset == "now/test" and not options.save_meshes:
+        raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
+    if name == "now" and variant in ("", "metrical", "test"):
+        return NowChallenge(options.data_dir, variant == "metrical", variant == "test")
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 
@@ -197,8 +199,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         **collect(protocol, methods, names, output_dir, options.seed),
     }
     if compared:
-        main_measure = protocol.measures[0].name
-        result["compared"] = compare_results(result, compared, main_measure, options.seed)
+        result["compared"] = compare_results(protocol, result, compared, options.seed)
         result["compared_identity"] = compared["identity"]
     write_json(os.path.join(output_dir, RESULTS_FILE), result)
     text = markdown(protocol, result)

@@ -20,7 +20,7 @@ from fml_tf.synthesis.person import PersonSampler
 from fml_tf.synthesis.renderer import Renderer
 from fml_tf.template.foreign_model import KEPT_OF_68
 from fml_tf.template.makehuman import load_makehuman
-from tools.make_micc_layout import scan, write_scan
+from tools import make_micc_layout
 
 TO_SCAN = Similarity(
     1.0, Rotation.from_rotvec([0.1, 0.2, -0.1]).as_matrix(), np.array([40.0, 7, 900])
@@ -106,12 +106,13 @@ def test_icp_with_scale_finds_the_same_face_and_counts_only_near_the_nose(root):
     assert measured.sum() == len(score.distances) > 1000
 
 
-def test_landmarks_are_found_on_a_scan_without_any(tmp_path):
+def test_landmarks_are_found_on_a_scan_without_any(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_micc_layout, "_TEXTURE_SIZE", 512)
     head = HeadModel("4k")
     person = PersonSampler(head).sample(np.random.default_rng(1))
-    vertices, triangles, uv, texture = scan(head, Renderer(head), person)
+    vertices, triangles, uv, texture = make_micc_layout.scan(head, Renderer(head), person)
     moved = TO_SCAN.apply(vertices)
-    write_scan(tmp_path, "11", moved, triangles, uv, texture)
+    make_micc_layout.write_scan(tmp_path, "11", moved, triangles, uv, texture)
     found = find_scan_landmarks(read_textured_scan(tmp_path / "11.obj"))
     truth = TO_SCAN.apply(person.neutral[head.template.landmark_vertices])
     errors = np.linalg.norm(found - truth, axis=1)
@@ -125,7 +126,7 @@ def test_landmarks_are_found_on_a_scan_without_any(tmp_path):
 def test_evaluate_scores_a_mesh_for_each_video_and_lists_the_missing_one(
     root, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: [])  # takes long
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
     shape = predicted(scale=0.1).shape
     folder = tmp_path / "theirs" / "subject_01"
     folder.mkdir(parents=True)

@@ -201,7 +201,7 @@ def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
     assert "| `per_vertex` | mm |" in capsys.readouterr().out
 
     again = tmp_path / "again"
-    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: [])  # takes long
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
     run(num_frames="1,2", output_dir=again)
     assert (again / "results.json").read_bytes() == (out / "results.json").read_bytes()
 

@@ -24,7 +24,8 @@ def markdown(protocol: Protocol, result: dict) -> str:
     lines += _row("failed trials", "", *[_failures_cell(m) for m in methods.values()])
     lines += [
         "",
-        "Mean ± SD over cases [95 % interval of the mean]; all points: median, mean ± SD.",
+        "Mean ± SD over cases [95 % interval of the mean, by people]; "
+        "all points: median, mean ± SD.",
     ]
     lines += [f"- `{m.name}`: {m.meaning}" for m in protocol.measures]
     lines += _quoted(protocol.name)
@@ -78,8 +79,12 @@ def _comparisons(title, rows):
         lines += _row(
             row["ours"], row["theirs"], difference, f"{row['p_value']:.2g}", str(row["cases"])
         )
-    lines += ["", f"Of `{rows[0]['measure']}`; negative: ours is better. Two-sided p of a"]
-    return [*lines, "paired sign-flip permutation test."]
+    return [
+        *lines,
+        "",
+        f"Of `{rows[0]['measure']}`; negative: ours is better. "
+        "Two-sided p of a paired sign-flip permutation test.",
+    ]
 
 
 def _failures(methods):
@@ -118,7 +123,8 @@ def _row(*cells):
 def _cell(summary):
     if summary is None:
         return "–"
-    return f"{summary['mean']:.3f} ± {summary['sd']:.3f}{_interval(summary['interval'])}"
+    spread = f" ± {summary['sd']:.3f}" if summary["cases"] > 1 else ""
+    return f"{summary['mean']:.3f}{spread}{_interval(summary['interval'])}"
 
 
 def _distances_cell(distances):

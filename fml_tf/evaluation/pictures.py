@@ -103,6 +103,30 @@ def case_sheet(images: Sequence[np.ndarray], error_map: ErrorMap, limit: float) 
     return np.concatenate([np.concatenate(frames, 1), np.concatenate(pictures, 1)])
 
 
+def colour_sheet(pictures: Mapping[str, np.ndarray], limit: float = 50.0) -> np.ndarray:
+    """What a model made of one frame's colours, where no shape is scored.
+
+    Args:
+      pictures: of `render_frame_pictures`.
+      limit: photometric error in [0, 255] at which the colours end.
+
+    Returns:
+      [524, 720, 3] uint8: above input, overlay and their difference, below albedo, shading and
+      geometry.
+    """
+    difference = np.abs(pictures["overlay"].astype(float) - pictures["input"]).mean(axis=-1)
+    colours = to_bytes(error_colours(difference.reshape(-1), limit))
+    title = f"difference, 0 (dark) to {limit:g}"
+    shown = {
+        "input": pictures["input"],
+        "overlay": pictures["overlay"],
+        title: colours.reshape(pictures["input"].shape),
+        **{name: pictures[name] for name in ("albedo", "shading", "geometry")},
+    }
+    tiles = [_titled(_fitted(picture), name) for name, picture in shown.items()]
+    return np.concatenate([np.concatenate(tiles[:3], 1), np.concatenate(tiles[3:], 1)])
+
+
 def heat_maps(means: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
     """Mean error of each method on the mean face of the "4k" template, from front and side.
 

@@ -1,6 +1,7 @@
 """What is scored: faces that a model, or any other method, made of a case's frames."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -83,11 +84,14 @@ class Prediction:
       shape: the neutral face; of methods that predict one mesh, that mesh.
       fit: the rest, of our own model only; M counts the frames that were used.
       left_out: names of the frames that were not used, having no usable face.
+      draw: pictures [H, W, 3] uint8 of frame m of M by name (`render_frame_pictures`), of our own
+        model only.
     """
 
     shape: Shape
     fit: FaceFit | None = None
     left_out: tuple[str, ...] = ()
+    draw: Callable[[int], dict[str, np.ndarray]] | None = None
 
     def expressive(self, frame: int) -> Shape:
         """The face with the expression of a frame, model space; the neutral one without `fit`."""

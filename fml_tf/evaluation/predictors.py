@@ -17,6 +17,7 @@ from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
+from fml_tf.reconstruction.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
 
@@ -184,6 +185,9 @@ class ModelPredictor:
                 positions=_frames_first(faces.positions),
                 illumination=parameters.illumination[0].numpy(),
                 photometric_error=error.numpy(),
+            ),
+            draw=lambda m: render_frame_pictures(
+                batch[0, m].numpy(), faces, m, 0, template, model.camera
             ),
         )
 

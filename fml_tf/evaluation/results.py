@@ -39,16 +39,14 @@ def collect(
             subsets.setdefault(subset, []).append(name)
 
     def summaries(members):
-        return {
-            method.name: _summarise_method(
-                protocol,
-                [cases[name][method.name] for name in members if method.name in cases[name]],
-                [distances[name, method.name] for name in members if method.name in cases[name]],
-                seed,
-            )
-            for method in methods
-            if any(method.name in cases[name] for name in members)
-        }
+        found = {}
+        for method in methods:
+            applied = [name for name in members if method.name in cases[name]]
+            if applied:
+                trials = {name: cases[name][method.name] for name in applied}
+                points = [distances[name, method.name] for name in applied]
+                found[method.name] = _summarise_method(protocol, trials, points, seed)
+        return found
 
     result = {
         "methods": summaries(names),
@@ -61,20 +59,17 @@ def collect(
 
 def case_figures(result: dict, method: str, measure: str) -> dict[str, float]:
     """A measure of each case that has it: the mean over the case's trials."""
-    figures = {}
-    for name, by_method in result["cases"].items():
-        values = [
-            trial["figures"][measure]
-            for trial in by_method.get(method, [])
-            if measure in trial.get("figures", {})
-        ]
-        if values:
-            figures[name] = float(np.mean(values))
-    return figures
+    return {
+        name: float(np.mean(values))
+        for name, by_method in result["cases"].items()
+        if (values := _figures(by_method.get(method, []), measure))
+    }
 
 
-def compare_results(ours: dict, theirs: dict, measure: str, seed: int) -> list[dict]:
+def compare_results(protocol: Protocol, ours: dict, theirs: dict, seed: int) -> list[dict]:
     """Paired comparison of the methods that two evaluations share, on the cases that they share.
+
+    By the protocol's main measure.
 
     Where they share no method, as with `--predictions`, each of ours against each of theirs.
 
@@ -83,24 +78,27 @@ def compare_results(ours: dict, theirs: dict, measure: str, seed: int) -> list[d
     """
     shared = [(name, name) for name in ours["methods"] if name in theirs["methods"]]
     pairs = shared or [(a, b) for a in ours["methods"] for b in theirs["methods"]]
-    rows = [_pair(ours, a, theirs, b, measure, seed) for a, b in pairs]
+    rows = [_pair(protocol, ours, a, theirs, b, seed) for a, b in pairs]
     rows = [row for row in rows if row]
     if not rows:
-        raise ValueError(f"the evaluations share no case with the figure {measure!r}")
+        raise ValueError(
+            f"the evaluations share no case with the figure {protocol.measures[0].name!r}"
+        )
     return rows
 
 
-def _summarise_method(protocol, trials_of_cases, distances_of_cases, seed):
-    trials = [trial for case in trials_of_cases for trial in case]
+def _summarise_method(protocol, trials_of_cases, distances, seed):
+    trials = [trial for case in trials_of_cases.values() for trial in case]
     summaries = {}
     for measure in protocol.measures:
-        per_case = [
-            [t["figures"][measure.name] for t in case if measure.name in t.get("figures", {})]
-            for case in trials_of_cases
-        ]
-        values = [np.mean(values) for values in per_case if values]
-        if values:
-            summary = summarise(values, seed)
+        figures = {
+            name: np.mean(values)
+            for name, case in trials_of_cases.items()
+            if (values := _figures(case, measure.name))
+        }
+        if figures:
+            people = [protocol.person(name) for name in figures]
+            summary = summarise(list(figures.values()), seed, people)
             summaries[measure.name] = {
                 "mean": _rounded(summary.mean),
                 "interval": summary.interval and [_rounded(v) for v in summary.interval],
@@ -115,7 +113,7 @@ def _summarise_method(protocol, trials_of_cases, distances_of_cases, seed):
         "failed": [{"frames": t["frames"], "reason": t["failed"]} for t in trials if "failed" in t],
         "left_out": sorted({name for t in trials for name in t.get("left_out", [])}),
     }
-    pooled = np.concatenate(distances_of_cases)
+    pooled = np.concatenate(distances)
     if len(pooled):
         result["distances"] = {
             "median": _rounded(np.median(pooled)),
@@ -126,23 +124,33 @@ def _summarise_method(protocol, trials_of_cases, distances_of_cases, seed):
     return result
 
 
+def _figures(trials, measure):
+    return [t["figures"][measure] for t in trials if measure in t.get("figures", {})]
+
+
 def _pairs(protocol, result, seed):
-    names, measure = list(result["methods"]), protocol.measures[0].name
+    names = list(result["methods"])
     rows = [
-        _pair(result, ours, result, theirs, measure, seed)
+        _pair(protocol, result, ours, result, theirs, seed)
         for i, theirs in enumerate(names)
         for ours in names[i + 1 :]
     ]
     return [row for row in rows if row]
 
 
-def _pair(result_a, method_a, result_b, method_b, measure, seed):
+def _pair(protocol, result_a, method_a, result_b, method_b, seed):
+    measure = protocol.measures[0].name
     ours = case_figures(result_a, method_a, measure)
     theirs = case_figures(result_b, method_b, measure)
     shared = [name for name in ours if name in theirs]
     if not shared:
         return None
-    comparison = compare([ours[n] for n in shared], [theirs[n] for n in shared], seed)
+    comparison = compare(
+        [ours[name] for name in shared],
+        [theirs[name] for name in shared],
+        seed,
+        [protocol.person(name) for name in shared],
+    )
     return {
         "ours": method_a,
         "theirs": method_b,

@@ -104,6 +104,10 @@ class Protocol(TypingProtocol):
         del name
         return ""
 
+    def person(self, name: str) -> str:
+        """Whom a case shows: cases of one person are not independent."""
+        return name
+
     def load(self, name: str) -> Case:
         """Reads a case.
 

@@ -64,6 +64,10 @@ class MiccFlorence(Protocol):
         """See `Protocol.subset`: the video."""
         return name.split("/")[1]
 
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the subject."""
+        return name.split("/")[0]
+
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is the scan's mesh and its landmarks [66 or 68, 3]."""
         subject, video = name.split("/")
