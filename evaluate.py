@@ -65,11 +65,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
     text = functools.partial(flags.DEFINE_string, flag_values=flag_values)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("dataset", None, "Protocol: synthetic_faces/CONFIG, now or now/metrical.", required=True)
+    text(
+        "dataset",
+        None,
+        "Protocol: synthetic_faces/CONFIG, now, now/metrical, now/test, micc or celeba.",
+    )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
-    text("output_dir", None, "Folder to write to.", required=True)
+    text("output_dir", None, "Folder to write to.")
     text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
     text("split", "test", "Split of synthetic_faces.")
     flags.DEFINE_list(
@@ -216,6 +220,8 @@ def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
     try:
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
+        if not (options.dataset and options.output_dir):
+            raise ValueError("give --dataset, a protocol, and --output_dir, a folder to write to")
         evaluate(options)
     except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)

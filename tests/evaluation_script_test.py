@@ -54,12 +54,13 @@ def model(checkpoint):
 
 
 @pytest.fixture
-def run(tmp_path, checkpoint, model, builder, monkeypatch):
-    """Runs the script with flags; the model is read and the data prepared once for all tests."""
+def run(tmp_path, checkpoint, model, builder, protocol, monkeypatch):
+    """Runs the script with flags; model and data are read once for all tests."""
     monkeypatch.setattr(evaluate, "load_model", lambda path: model)
     monkeypatch.setattr(evaluate.synthetic_faces, "build", lambda *_: builder)
+    monkeypatch.setattr(evaluate, "SyntheticFaces", lambda *_: protocol)
 
-    def run(*arguments, **options):
+    def run(*arguments, stray=(), **options):
         options = {
             "checkpoint": checkpoint,
             "dataset": "synthetic_faces",
@@ -70,7 +71,7 @@ def run(tmp_path, checkpoint, model, builder, monkeypatch):
         evaluate.define_flags(values)
         given = [f"--{k}={v}" for k, v in options.items() if v is not None]
         values(["evaluate.py", *arguments, *given])
-        evaluate.main([], values)
+        evaluate.main(["evaluate.py", *stray], values)
 
     return run
 
@@ -185,6 +186,10 @@ def test_averaging_is_the_mean_of_the_single_faces(model, protocol):
 
 
 def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
+    # Coarser in what takes long: fewer points for the ICP, smaller pictures.
+    monkeypatch.setattr("fml_tf.evaluation.protocols.synthetic_faces._FIT_STRIDE", 40)
+    monkeypatch.setattr("fml_tf.evaluation.pictures._SIZE", 60)
+    monkeypatch.setattr("fml_tf.evaluation.pictures._SUPERSAMPLING", 1)
     run("--save_meshes", num_frames="1,2")
     out = tmp_path / "out"
     assert {p.name for p in out.iterdir()} >= {"results.json", "results.md", "report.html"}
@@ -252,7 +257,12 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
         assert line.startswith("evaluate.py: ") and message in line and line.count("\n") == 1
 
     refused("--dataset=nothing: no such protocol", dataset="nothing")
+    refused("foo: not a flag", stray=["foo"])
     refused("not numbers of 1 or more", num_frames="0,2")
+    refused("not numbers of 1 or more", num_frames="some")
+    refused("give --save_meshes", dataset="now/test")
+    refused("no pictures of CelebA", dataset="celeba", data_dir=tmp_path)
+    refused("holds no subject_NN", dataset="micc", data_dir=tmp_path)
     refused("give either", checkpoint=None)
     refused("no such folder of predictions", checkpoint=None, predictions=tmp_path / "none")
     refused("holds no checkpoint", checkpoint=tmp_path)

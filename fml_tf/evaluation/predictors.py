@@ -20,6 +20,7 @@ from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
 from fml_tf.reconstruction.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
+from fml_tf.xla import without_xla
 
 _MOST_CROPS = 500  # kept at once
 
@@ -168,7 +169,8 @@ class ModelPredictor:
 
     def _decode(self, batch, parameters):
         model, template = self.model, self.model.template
-        faces = model.decode(parameters)
+        with without_xla():  # which would compile anew for each M
+            faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)
         weights = photometric_weights(faces.visible, everywhere, self._face)

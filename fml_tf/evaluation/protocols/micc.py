@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fml_tf.evaluation.measures import point_to_plane, point_to_point, rms
+from fml_tf.evaluation.measures import mean, point_and_plane, rms
 from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import one_file, read_ljson, require_folder
@@ -106,14 +106,14 @@ class MiccFlorence(Protocol):
         surface = Surface(shape.vertices, shape.triangles)
         initial = procrustes(shape.seven, landmarks[SEVEN])
         fit = fit_surface(surface, points[some], initial, areas[some], robust=False)
-        local = fit.apply_inverse(points)
-        distances = fit.scale * point_to_point(local, surface)
+        distances, to_plane = point_and_plane(fit.apply_inverse(points), surface)
+        distances *= fit.scale
         errors = np.full(len(vertices), np.nan)
         errors[inside] = distances
         return Score(
             {
-                "plane_rmse": rms(fit.scale * point_to_plane(local, surface), areas),
-                "surface": float(np.average(distances, weights=areas)),
+                "plane_rmse": rms(fit.scale * to_plane, areas),
+                "surface": mean(distances, areas),
             },
             distances,
             ErrorMap(

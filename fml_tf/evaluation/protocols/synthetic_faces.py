@@ -11,8 +11,7 @@ from fml_tf.evaluation.measures import (
     landmark_error,
     mean,
     per_vertex,
-    point_to_plane,
-    point_to_point,
+    point_and_plane,
     rms,
 )
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
@@ -107,9 +106,10 @@ class SyntheticFaces(Protocol):
         some = slice(None, None, _FIT_STRIDE)
         fit = fit_surface(surface, neutral[face][some], initial, areas[some])
         local = fit.apply_inverse(neutral[face])
-        to_surface = fit.scale * point_to_point(local, surface)
+        to_surface, to_plane = point_and_plane(local, surface)
+        to_surface *= fit.scale
         figures["surface"] = mean(to_surface, areas)
-        figures["surface_plane"] = rms(fit.scale * point_to_plane(local, surface), areas)
+        figures["surface_plane"] = rms(fit.scale * to_plane, areas)
 
         if corresponds and prediction.fit is not None:
             figures |= self._score_fit(truth, list(frames), prediction)
