@@ -39,6 +39,7 @@ from fml_tf.evaluation.predictors import (
     saving_meshes,
 )
 from fml_tf.evaluation.protocols.base import Protocol
+from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.celeba import CelebA
 from fml_tf.evaluation.protocols.micc import MiccFlorence
 from fml_tf.evaluation.protocols.now import NowChallenge
@@ -68,7 +69,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text(
         "dataset",
         None,
-        "Protocol: synthetic_faces/CONFIG, now, now/metrical, now/test, micc or celeba.",
+        "Protocol: synthetic_faces/CONFIG, now, now/metrical, now/test, micc, bu3dfe or celeba.",
     )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
@@ -97,17 +98,22 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
       FileNotFoundError: its data is not there.
     """
     name, _, variant = options.dataset.partition("/")
-    if name == "synthetic_faces":
-        builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
-        return SyntheticFaces(builder, options.split)
-    if options.dataset == "celeba":
-        return CelebA(options.data_dir, options.seed)
-    if options.dataset == "micc":
-        return MiccFlorence(options.data_dir)
-    if options.dataset == "now/test" and not options.save_meshes:
-        raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
-    if name == "now" and variant in ("", "metrical", "test"):
-        return NowChallenge(options.data_dir, variant == "metrical", variant == "test")
+    match name, variant:
+        case "synthetic_faces", _:
+            builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
+            return SyntheticFaces(builder, options.split)
+        case "bu3dfe", "":
+            return Bu3dfe(options.data_dir)
+        case "celeba", "":
+            return CelebA(options.data_dir, options.seed)
+        case "micc", "":
+            return MiccFlorence(options.data_dir)
+        case "now", "" | "metrical":
+            return NowChallenge(options.data_dir, metrical=variant == "metrical")
+        case "now", "test":
+            if not options.save_meshes:
+                raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
+            return NowChallenge(options.data_dir, test=True)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 

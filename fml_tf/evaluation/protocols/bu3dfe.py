@@ -1,0 +1,281 @@
+"""FML's Table 1 on BU-3DFE (Yin et al., FG 2006), as Binghamton University distributes it."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, seven_of_83
+from fml_tf.evaluation.measures import mean, per_vertex, point_to_point, rms
+from fml_tf.evaluation.predictions import Frame, Prediction, Shape
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import one_file, require_file, require_folder
+from fml_tf.evaluation.protocols.now import face_crop
+from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
+from fml_tf.mesh.alignment import procrustes
+from fml_tf.mesh.nonrigid_registration import Scan, register
+from fml_tf.mesh.registration import fit_surface
+from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.mesh.vrml import TexturedMesh, read_vrml
+from fml_tf.reconstruction.inputs import read_image
+from fml_tf.template.makehuman import load_makehuman
+
+SCAN_LIST = "scans.txt"
+CORRESPONDENCE_FOLDER = "correspondence"
+# The paper's number; which ones it does not say.
+_NUM_SCANS, _SEED = 324, 0
+SUBJECTS = [f"F{i:04d}" for i in range(1, 57)] + [f"M{i:04d}" for i in range(1, 45)]
+EXPRESSIONS = ["NE00"] + [
+    f"{e}{i:02d}" for e in ("AN", "DI", "FE", "HA", "SA", "SU") for i in range(1, 5)
+]
+# So many points of the scan guide the ICP; all are measured.
+_FIT_POINTS = 1500
+# Corners of the mesh that a photograph must give colour to, for its camera to be told.
+_LEAST_CORNERS = 100
+# What the camera's perspective may add, over the photograph's width.
+_LARGEST_CAMERA_ERROR = 0.03
+# How far from a measured point a scan's vertex still shows its error in pictures, mm.
+_SHOWN_WITHIN = 6.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScanTruth:
+    """What a scan is scored against.
+
+    Attributes:
+      vertices: [V', 3] mm, of the scan.
+      triangles: [F', 3].
+      seven: [7, 3] landmarks on it.
+      points: [V, 3] where the vertices of the "4k" template lie on it; NaN where none does.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    seven: np.ndarray
+    points: np.ndarray
+
+
+class Bu3dfe(Protocol):
+    """See `Protocol`. A case is one scan, its frames the two photographs of its texture.
+
+    Layout under `root`, for scan F0001_AN01 of a subject of race WH: `F0001/F0001_AN01WH_F3D.wrl`
+    (mm), `_F3D.bmp` (its texture: two photographs from about ±45°, side by side), `_F3D.bnd` (83
+    points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one a line; without it 324
+    of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it tells
+    in lines VERTEX X Y Z where vertices of the "4k" template lie on the scan; without it the
+    template is registered.
+
+    Args:
+      root: the folder.
+
+    Raises:
+      FileNotFoundError: it holds no subject.
+      ValueError: the list is empty or names scans of another form.
+    """
+
+    name = "bu3dfe"
+    template_region = None
+    measures = (
+        Measure("per_vertex", "mm", "per-vertex RMSE after similarity alignment"),
+        Measure("per_vertex_rigid", "mm", "the same after rigid alignment: size counts"),
+        Measure("surface", "mm", "mean distance of the scan to the face after ICP with scale"),
+    )
+
+    def __init__(self, root: str):
+        self._root = require_folder(pathlib.Path(root), "BU-3DFE's folders F0001 to M0044")
+        if not any((self._root / subject).is_dir() for subject in SUBJECTS):
+            raise FileNotFoundError(f"{root}: holds none of BU-3DFE's folders F0001 to M0044")
+        listing = self._root / SCAN_LIST
+        self._names = _read_list(listing) if listing.is_file() else chosen_scans()
+        self._given = (self._root / CORRESPONDENCE_FOLDER).is_dir()
+        self.settings = {
+            "scans": f"{len(self._names)} of {SCAN_LIST}"
+            if listing.is_file()
+            else f"{len(self._names)} of seed {_SEED}",
+            "correspondence": "given" if self._given else "registered",
+        }
+        self._points: dict[str, np.ndarray] = {}
+
+    def cases(self) -> Mapping[str, int]:
+        """See `Protocol.cases`."""
+        return {name: 2 for name in self._names}
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the subject."""
+        return name.split("_")[0]
+
+    def load(self, name: str) -> Case:
+        """See `Protocol.load`; the truth is a `ScanTruth`."""
+        subject = self._root / name.split("_")[0]
+        scan = one_file(subject, f"{name}??_F3D.wrl", "the scan")
+        mesh = read_vrml(scan)
+        _, landmarks = read_indexed_points(scan.with_suffix(".bnd"))
+        if len(landmarks) != 83:
+            raise ValueError(f"{scan.with_suffix('.bnd')}: {len(landmarks)} points, not 83")
+        photographs = split_texture(read_image(scan.with_suffix(".bmp")), mesh, landmarks, scan)
+        frames = [
+            Frame(f"{subject.name}/{name}/{side}", image, box=box)
+            for side, (image, box) in enumerate(photographs)
+        ]
+        if name not in self._points:
+            self._points[name] = self._correspondence(name, mesh, landmarks)
+        truth = ScanTruth(mesh.vertices, mesh.triangles, seven_of_83(landmarks), self._points[name])
+        return Case(name, frames, truth)
+
+    def _correspondence(self, name, mesh, landmarks):
+        template = load_makehuman("4k")
+        if self._given:
+            path = self._root / CORRESPONDENCE_FOLDER / f"{name}.txt"
+            indices, places = read_indexed_points(path)
+            if indices.min() < 0 or indices.max() >= template.num_vertices:
+                raise ValueError(f"{path}: vertices outside of 0..{template.num_vertices - 1}")
+            points = np.full((template.num_vertices, 3), np.nan)
+            points[indices] = places
+        else:
+            marks, places = landmarks_of_83(landmarks)
+            points = register(
+                template.mean_shape,
+                template.triangles,
+                template.regions["face"],
+                Scan(mesh.vertices, mesh.triangles),
+                (template.landmark_vertices[marks], places),
+            )
+        points[~template.regions["face"]] = np.nan
+        return points
+
+    def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
+        """See `Protocol.score`: the face with each frame's expression; the mean over the frames."""
+        scores = [_score_shape(case.truth, prediction.expressive(m)) for m in range(len(frames))]
+        figures = {
+            name: float(np.mean([score.figures[name] for score in scores]))
+            for name in scores[0].figures
+        }
+        distances = np.concatenate([score.distances for score in scores])
+        return Score(figures, distances, scores[0].error_map)
+
+
+def _score_shape(truth: ScanTruth, shape: Shape) -> Score:
+    surface = Surface(shape.vertices, shape.triangles)
+    inside = face_crop(truth.vertices, truth.seven)
+    points = truth.vertices[inside]
+    areas = vertex_areas(truth.vertices, truth.triangles)[inside]
+    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
+    fit = fit_surface(surface, points[some], procrustes(shape.seven, truth.seven), areas[some])
+    distances = fit.scale * point_to_point(fit.apply_inverse(points), surface)
+    figures = {"surface": mean(distances, areas)}
+    errors = np.full(len(truth.vertices), np.nan)
+    errors[inside] = distances
+    if in_correspondence(shape):
+        known = np.isfinite(truth.points).all(axis=1)
+        ours, theirs = shape.vertices[: len(known)][known], truth.points[known]
+        distances = per_vertex(ours, theirs)
+        figures["per_vertex"] = rms(distances)
+        figures["per_vertex_rigid"] = rms(per_vertex(ours, theirs, with_scale=False))
+        fit = procrustes(ours, theirs)
+        errors = _on_scan(distances, theirs, truth.vertices)
+    return Score(
+        figures,
+        distances,
+        ErrorMap(
+            truth.vertices,
+            truth.triangles,
+            errors,
+            fit.apply(shape.vertices),
+            shape.triangles,
+            fit.apply(shape.seven),
+        ),
+    )
+
+
+def _on_scan(distances, points, vertices):
+    """Errors [V'] at a scan's vertices: of the nearest measured points, NaN far from all."""
+    away, nearest = cKDTree(points).query(vertices, 3)
+    weights = 1.0 / (away + 0.1)
+    errors = (weights * distances[nearest]).sum(axis=1) / weights.sum(axis=1)
+    return np.where(away[:, 0] < _SHOWN_WITHIN, errors, np.nan)
+
+
+def chosen_scans() -> list[str]:
+    """The 324 of the 2,500 scans that are scored where no list says otherwise, sorted.
+
+    Drawn from the names, so that it does not depend on what is there.
+    """
+    names = [f"{subject}_{expression}" for subject in SUBJECTS for expression in EXPRESSIONS]
+    rng = np.random.default_rng(_SEED)
+    return [names[i] for i in sorted(rng.choice(len(names), _NUM_SCANS, replace=False))]
+
+
+def _read_list(path):
+    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    for name in names:
+        subject, _, expression = name.partition("_")
+        if subject not in SUBJECTS or expression not in EXPRESSIONS:
+            raise ValueError(f"{path}: expected names such as F0001_AN01, got {name!r}")
+    if not names:
+        raise ValueError(f"{path}: lists no scan")
+    return list(dict.fromkeys(names))
+
+
+def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reads lines INDEX X Y Z, as BU-3DFE's .bnd files have them: [P] int and [P, 3].
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: lines of another form, or numbers that are not finite.
+    """
+    require_file(path, "a file of points")
+    try:
+        values = np.loadtxt(path, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path}: not lines of INDEX X Y Z: {error}") from None
+    if values.shape[1:] != (4,) or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"{path}: not lines of INDEX X Y Z")
+    return values[:, 0].astype(int), values[:, 1:]
+
+
+def split_texture(
+    texture: np.ndarray, mesh: TexturedMesh, landmarks: np.ndarray, source: pathlib.Path
+) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
+    """The two photographs of a scan's texture, with the face's box in each.
+
+    The texture coordinates tell where the scan's points are in a photograph, and so its camera
+    (affine, by least squares); the box is that of the landmarks that it sees or would see.
+
+    Args:
+      texture: [H, W, 3] uint8.
+      mesh: the scan.
+      landmarks: [P, 3] on it.
+      source: named in errors.
+
+    Returns:
+      Left and right half, each [H, W // 2, 3] and (left, top, right, bottom) px.
+
+    Raises:
+      ValueError: the scan has no texture coordinates, or hardly any in one of the halves, or they
+        are no view of it.
+    """
+    if mesh.uv is None:
+        raise ValueError(f"{source}: has no texture coordinates")
+    height, width = texture.shape[0], texture.shape[1] // 2
+    corners = mesh.vertices[mesh.triangles].reshape(-1, 3)
+    pixels = mesh.uv.reshape(-1, 2) * (texture.shape[1], -height) + (0, height)
+    photographs = []
+    for side in (0, 1):
+        seen = pixels[:, 0] // width == side
+        if seen.sum() < _LEAST_CORNERS:
+            raise ValueError(f"{source}: its texture has no view in its half {side + 1} of 2")
+        camera = np.linalg.lstsq(_with_one(corners[seen]), pixels[seen], rcond=None)[0]
+        if rms(np.linalg.norm(_with_one(corners[seen]) @ camera - pixels[seen], axis=1)) > (
+            _LARGEST_CAMERA_ERROR * width
+        ):
+            raise ValueError(f"{source}: half {side + 1} of its texture is no photograph of it")
+        places = _with_one(landmarks) @ camera - (side * width, 0)
+        box = (*places.min(axis=0), *places.max(axis=0))
+        photographs.append((texture[:, side * width : (side + 1) * width], box))
+    return photographs
+
+
+def _with_one(points):
+    return np.concatenate([points, np.ones((len(points), 1))], axis=1)
