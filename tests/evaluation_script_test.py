@@ -13,6 +13,7 @@ import evaluate
 from datasets import synthetic_faces
 from datasets.synthetic_faces.synthetic_faces_dataset_builder import SyntheticFacesConfig
 from fml_tf.config import ModelConfig
+from fml_tf.evaluation import modes
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.evaluation.predictors import Method, ModelPredictor, saving_meshes
 from fml_tf.evaluation.protocols.synthetic_faces import (
@@ -24,6 +25,7 @@ from fml_tf.evaluation.runner import groups, open_output
 from fml_tf.mesh.alignment import Similarity
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.rendering.camera import PerspectiveCamera, project
+from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 
 
@@ -285,3 +287,32 @@ def test_saved_names_may_have_dots(tmp_path, protocol):
     method.predict("a", [Frame("a/IMG.1", np.zeros((2, 2, 3), np.uint8))])
     assert (tmp_path / "m" / "a" / "IMG.1.obj").is_file()
     assert np.load(tmp_path / "m" / "a" / "IMG.1.npy").shape == (7, 3)
+
+
+def test_modes_of_a_training_runs_own_people(checkpoint, model, builder, tmp_path, monkeypatch):
+    training = {"data": "synthetic_faces/four", "num_frames": 2, "data_dir": "somewhere"}
+    monkeypatch.setattr(modes, "load_model", lambda path: model)
+    asked = []
+    monkeypatch.setattr(modes, "open_dataset", lambda config, _: (asked.append(config), builder)[1])
+    weight = model.identity_network.weights[-2]
+    kept = weight.numpy()
+    weight.assign(np.random.default_rng(0).normal(size=kept.shape, scale=0.1))
+
+    def run(*arguments):
+        values = flags.FlagValues()
+        modes.define_flags(values)
+        given = [f"--checkpoint={checkpoint}", f"--output_dir={tmp_path}", "--num_pictures=1"]
+        values(["modes", *given, *arguments])
+        modes.main(["modes"], values)
+
+    with pytest.raises(SystemExit):
+        run()
+    (checkpoint / "config.json").write_text(json.dumps({"training": training}))
+    try:
+        run("--data_dir=elsewhere")
+    finally:
+        weight.assign(kept)
+    assert (asked[0].data, asked[0].data_dir) == ("synthetic_faces/four", "elsewhere")
+    loaded = read_bfm(tmp_path / "model.h5")
+    assert loaded.num_vertices == model.template.num_vertices
+    assert (tmp_path / "modes.png").is_file()
