@@ -41,6 +41,7 @@ from fml_tf.evaluation.predictors import (
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.celeba import CelebA
+from fml_tf.evaluation.protocols.facewarehouse import FaceWarehouse
 from fml_tf.evaluation.protocols.micc import MiccFlorence
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
@@ -69,7 +70,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text(
         "dataset",
         None,
-        "Protocol: synthetic_faces/CONFIG, now, now/metrical, now/test, micc, bu3dfe or celeba.",
+        "Protocol: synthetic_faces/CONFIG, bu3dfe, facewarehouse, celeba, micc, now, now/metrical "
+        "or now/test.",
     )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
@@ -106,6 +108,8 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
             return Bu3dfe(options.data_dir)
         case "celeba", "":
             return CelebA(options.data_dir, options.seed)
+        case "facewarehouse", "":
+            return FaceWarehouse(options.data_dir)
         case "micc", "":
             return MiccFlorence(options.data_dir)
         case "now", "" | "metrical":

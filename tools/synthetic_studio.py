@@ -28,11 +28,12 @@ class Studio:
 
     Args:
       seed: of the people.
+      resolution: of their heads.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, resolution: str = "4k"):
         self._seed = seed
-        self.head = HeadModel("4k")
+        self.head = HeadModel(resolution)
         self._people, self._renderer = PersonSampler(self.head), Renderer(self.head)
 
     def person(self, number: int) -> Person:

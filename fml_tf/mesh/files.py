@@ -1,6 +1,7 @@
 """Triangle meshes with vertex colours to and from OBJ and PLY files."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import tempfile
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import trimesh
 from trimesh.exchange.obj import export_obj
+
+# It tells of every mesh of quads that it cuts into triangles.
+logging.getLogger("trimesh").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,222 @@
+"""FML's Table 2 and the 250-Hz paper's Table 1 on FaceWarehouse (Cao et al., TVCG 2014)."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fml_tf.evaluation.clay_landmarks import clay_landmarks
+from fml_tf.evaluation.measures import mean, point_to_point
+from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction, Shape
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import require_file, require_folder
+from fml_tf.evaluation.protocols.now import face_crop
+from fml_tf.mesh.alignment import procrustes
+from fml_tf.mesh.files import read_mesh
+from fml_tf.mesh.registration import fit_surface
+from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.reconstruction.inputs import read_image
+from fml_tf.template.makehuman import load_makehuman
+
+TESTER_LIST = "testers.txt"
+NUM_POSES, NUM_BLENDSHAPES = 20, 46
+# The papers' number; which ones they do not say.
+_NUM_TESTERS, _ALL_TESTERS, _SEED = 9, 150, 0
+# Outer corner to outer corner of a grown-up's eyes, about: tells the unit.
+_EYES_MM = 90.0
+# A vertex is of the face if the aligned template's face is its nearest part, not further away.
+_REGION_REACH_MM = 10.0
+# So many points guide the ICP; all are measured.
+_FIT_POINTS = 1500
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tester:
+    """What all meshes of a tester share.
+
+    Attributes:
+      neutral: [V, 3] mm, of `shape.bs`.
+      unit_mm: of the files.
+      seven: [7] vertices at the seven landmarks.
+      face: [V] bool, the vertices that are measured.
+    """
+
+    neutral: np.ndarray
+    unit_mm: float
+    seven: np.ndarray
+    face: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PoseTruth:
+    """What a picture is scored against: the tester, and the mesh [V, 3] mm, [F, 3] of the pose."""
+
+    tester: Tester
+    vertices: np.ndarray
+    triangles: np.ndarray
+
+
+class FaceWarehouse(Protocol):
+    """See `Protocol`. A case is one mesh with its one picture.
+
+    Layout under `root`: `Tester_N/TrainingPose/pose_K.obj`, K from 0 to 19, with `pose_K.png`, and
+    `Tester_N/Blendshape/shape.bs`, whose first shape is the tester's neutral face; all meshes of
+    one topology. `testers.txt` may list the testers to take, one a line; without it 9 of the 150
+    are drawn. The files' unit, a power of ten of mm, is told by the distance of the eyes.
+
+    Args:
+      root: the folder.
+
+    Raises:
+      FileNotFoundError: it holds no tester.
+      ValueError: the list is empty or names testers in another form.
+    """
+
+    name = "facewarehouse"
+    template_region = None
+    measures = (
+        Measure("surface", "mm", "mean distance of the true face with expression to ours"),
+        Measure("neutral", "mm", "the same of the neutral faces"),
+    )
+
+    def __init__(self, root: str):
+        self._root = require_folder(pathlib.Path(root), "FaceWarehouse's folders Tester_N")
+        if not any(self._root.glob("Tester_*")):
+            raise FileNotFoundError(f"{root}: holds none of FaceWarehouse's folders Tester_N")
+        listing = self._root / TESTER_LIST
+        self._testers = _read_list(listing) if listing.is_file() else chosen_testers()
+        origin = TESTER_LIST if listing.is_file() else f"seed {_SEED}"
+        self.settings = {"testers": f"{len(self._testers)} of {origin}"}
+        self._tester = functools.lru_cache(maxsize=4)(self._read_tester)
+
+    def cases(self) -> Mapping[str, int]:
+        """See `Protocol.cases`."""
+        return {f"{name}/pose_{k}": 1 for name in self._testers for k in range(NUM_POSES)}
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the tester."""
+        return name.split("/")[0]
+
+    def load(self, name: str) -> Case:
+        """See `Protocol.load`; the truth is a `PoseTruth`."""
+        tester_name, pose = name.split("/")
+        tester = self._tester(tester_name)
+        path = self._root / tester_name / "TrainingPose" / f"{pose}.obj"
+        mesh = read_mesh(require_file(path, "the mesh"))
+        if len(mesh.vertices) != len(tester.neutral):
+            raise ValueError(
+                f"{path}: {len(mesh.vertices)} vertices, but {len(tester.neutral)} in shape.bs"
+            )
+        image = read_image(require_file(path.with_suffix(".png"), "the picture"))
+        vertices = tester.unit_mm * np.asarray(mesh.vertices)
+        return Case(name, [Frame(name, image)], PoseTruth(tester, vertices, np.asarray(mesh.faces)))
+
+    def _read_tester(self, name):
+        folder = self._root / name
+        path = folder / "Blendshape" / "shape.bs"
+        neutral = read_neutral(path)
+        mesh = read_mesh(require_file(folder / "TrainingPose" / "pose_0.obj", "the mesh"))
+        if len(mesh.vertices) != len(neutral):
+            raise ValueError(f"{path}: {len(neutral)} vertices, but {len(mesh.vertices)} in pose_0")
+        triangles = np.asarray(mesh.faces)
+        try:
+            seven = clay_landmarks(neutral, triangles, DlibLandmarkDetector())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        eyes = np.linalg.norm(neutral[seven[0]] - neutral[seven[3]])
+        unit = 10.0 ** np.round(np.log10(_EYES_MM / eyes))
+        return Tester(unit * neutral, unit, seven, _face(unit * neutral, triangles, seven))
+
+    def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
+        """See `Protocol.score`: the face with the picture's expression, and the neutral one."""
+        del frames  # A case has one.
+        tester, truth = case.truth.tester, case.truth
+        expressive = prediction.expressive(0)
+        distances, areas, fit = _distances(truth.vertices, truth.triangles, tester, expressive)
+        neutral, neutral_areas, _ = _distances(
+            tester.neutral, truth.triangles, tester, prediction.shape
+        )
+        errors = np.full(len(truth.vertices), np.nan)
+        errors[tester.face] = distances
+        return Score(
+            {"surface": mean(distances, areas), "neutral": mean(neutral, neutral_areas)},
+            distances,
+            ErrorMap(
+                truth.vertices,
+                truth.triangles,
+                errors,
+                fit.apply(expressive.vertices),
+                expressive.triangles,
+                fit.apply(expressive.seven),
+            ),
+        )
+
+
+def _distances(vertices, triangles, tester: Tester, shape: Shape):
+    """Distances [P] of the true face's vertices to a shape, their areas, and its alignment."""
+    surface = Surface(shape.vertices, shape.triangles)
+    points = vertices[tester.face]
+    areas = vertex_areas(vertices, triangles)[tester.face]
+    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
+    initial = procrustes(shape.seven, vertices[tester.seven])
+    fit = fit_surface(surface, points[some], initial, areas[some])
+    return fit.scale * point_to_point(fit.apply_inverse(points), surface), areas, fit
+
+
+def _face(neutral, triangles, seven):
+    """Which vertices of a tester's mesh [V, 3] mm are the face, by the template's: [V] bool."""
+    template = load_makehuman("4k")
+    surface = Surface(template.mean_shape, template.triangles)
+    points = neutral[face_crop(neutral, neutral[seven])]
+    marks = template.mean_shape[template.landmark_vertices][SEVEN]
+    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
+    fit = fit_surface(surface, points[some], procrustes(marks, neutral[seven]))
+    closest = surface.closest(fit.apply_inverse(neutral))
+    on_face = template.regions["face"][template.triangles[closest.triangles]].all(axis=1)
+    return on_face & (fit.scale * closest.distances < _REGION_REACH_MM)
+
+
+def read_neutral(path: pathlib.Path) -> np.ndarray:
+    """The first shape [V, 3] of a `shape.bs`, in its unit.
+
+    The file has little-endian int32 counts of blendshapes, vertices and polygons (46, 11510,
+    11400), then the float32 vertices of the neutral face and of each blendshape.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: other counts, a length that does not fit them, or values that are not finite.
+    """
+    require_file(path, "the tester's blendshapes")
+    with path.open("rb") as file:
+        counts = np.fromfile(file, "<i4", 3)
+        if len(counts) < 3 or counts[0] != NUM_BLENDSHAPES or counts[1] < 1:
+            raise ValueError(f"{path}: counts {counts.tolist()}; the first of three should be 46")
+        num_vertices = int(counts[1])
+        expected = 12 + 12 * num_vertices * (NUM_BLENDSHAPES + 1)
+        if path.stat().st_size != expected:
+            raise ValueError(f"{path}: {path.stat().st_size} bytes, but {expected} by its counts")
+        neutral = np.fromfile(file, "<f4", 3 * num_vertices).reshape(-1, 3).astype(np.float64)
+    if not np.isfinite(neutral).all():
+        raise ValueError(f"{path}: holds values that are not finite")
+    return neutral
+
+
+def chosen_testers() -> list[str]:
+    """The nine of the 150 testers that are scored where no list says otherwise."""
+    rng = np.random.default_rng(_SEED)
+    chosen = rng.choice(_ALL_TESTERS, _NUM_TESTERS, replace=False)
+    return [f"Tester_{number + 1}" for number in sorted(chosen)]
+
+
+def _read_list(path):
+    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    for name in names:
+        prefix, _, number = name.partition("_")
+        if prefix != "Tester" or not number.isdecimal():
+            raise ValueError(f"{path}: expected names such as Tester_1, got {name!r}")
+    if not names:
+        raise ValueError(f"{path}: lists no tester")
+    return list(dict.fromkeys(names))
