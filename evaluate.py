@@ -52,6 +52,7 @@ from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import load_model
 
 RESULTS_FILE = "results.json"
+_UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
     "tensorflow",
     "keras",
@@ -75,6 +76,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
+    flags.DEFINE_enum(
+        "predictions_unit",
+        "mm",
+        list(_UNITS_MM),
+        "Unit of these meshes, which counts where nothing is scaled.",
+        flag_values=flag_values,
+    )
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
     text("output_dir", None, "Folder to write to.")
     text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
@@ -145,7 +153,7 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
     if bool(options.checkpoint) == bool(options.predictions):
         raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
     if options.predictions:
-        predictor = MeshPredictor(options.predictions)
+        predictor = MeshPredictor(options.predictions, _UNITS_MM[options.predictions_unit])
         return predictor.methods(num_frames), predictor.content_hash()
     before = checkpoint_hash(options.checkpoint)
     model = load_model(options.checkpoint)

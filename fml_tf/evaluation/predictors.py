@@ -202,13 +202,14 @@ class MeshPredictor:
 
     Args:
       directory: the folder.
+      unit_mm: of the files.
 
     Raises:
       FileNotFoundError: no such folder.
     """
 
-    def __init__(self, directory: str | os.PathLike):
-        self._directory = pathlib.Path(directory)
+    def __init__(self, directory: str | os.PathLike, unit_mm: float = 1.0):
+        self._directory, self._unit_mm = pathlib.Path(directory), unit_mm
         if not self._directory.is_dir():
             raise FileNotFoundError(f"{directory}: no such folder of predictions")
 
@@ -220,11 +221,11 @@ class MeshPredictor:
         return [Method(label, count, self._predict) for label, count in zip(labels, num_frames)]
 
     def content_hash(self) -> str:
-        """Of all files in the folder with their names."""
+        """Of all files in the folder with their names, and of the unit."""
         files = sorted(path for path in self._directory.rglob("*") if path.is_file())
         names = "\n".join(path.relative_to(self._directory).as_posix() for path in files)
         digest = hashlib.sha256(names.encode())
-        digest.update(hash_files(files).encode())
+        digest.update(f"{hash_files(files)} {self._unit_mm:g} mm".encode())
         return digest.hexdigest()
 
     def _predict(self, case, frames):
@@ -240,10 +241,9 @@ class MeshPredictor:
             raise FileNotFoundError(
                 f"no {names[0]}.obj or .ply, nor one of the case {case}, in {self._directory}"
             )
-        mesh = read_mesh(found[0])
-        return Prediction(
-            Shape(np.asarray(mesh.vertices), np.asarray(mesh.faces), _read_landmarks(found[0]))
-        )
+        mesh, landmarks = read_mesh(found[0]), _read_landmarks(found[0])
+        vertices = self._unit_mm * np.asarray(mesh.vertices)
+        return Prediction(Shape(vertices, np.asarray(mesh.faces), self._unit_mm * landmarks))
 
 
 def saving_meshes(method: Method, directory: pathlib.Path) -> Method:
