@@ -30,14 +30,9 @@ from datasets import synthetic_faces
 from fml_tf import __version__
 from fml_tf.config import write_json
 from fml_tf.evaluation.markdown import markdown
+from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.model_sizes import TruncatedModels
-from fml_tf.evaluation.predictors import (
-    MeshPredictor,
-    Method,
-    ModelPredictor,
-    checkpoint_hash,
-    saving_meshes,
-)
+from fml_tf.evaluation.predictors import Method, ModelPredictor, checkpoint_hash
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.celeba import CelebA
@@ -97,7 +92,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     number("max_cases", 0, "Score only the first so many cases; 0 all.", lower_bound=0)
-    number("seed", 0, "Of the bootstrap and of the test.")
+    number("seed", 0, "Of the bootstrap, the test and the choice of CelebA's pictures.")
 
 
 def open_protocol(options: flags.FlagValues) -> Protocol:
@@ -161,6 +156,8 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
     predictor = ModelPredictor(model)
     if isinstance(protocol, CelebA):
+        if num_frames != [1]:
+            raise ValueError("--num_frames: CelebA has one picture of each case")
         return TruncatedModels(predictor, protocol.training_pictures()).methods(), before
     return predictor.methods(num_frames), before
 

@@ -14,8 +14,9 @@ from datasets import synthetic_faces
 from datasets.synthetic_faces.synthetic_faces_dataset_builder import SyntheticFacesConfig
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation import modes
+from fml_tf.evaluation.mesh_predictions import saving_meshes
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
-from fml_tf.evaluation.predictors import Method, ModelPredictor, saving_meshes
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.protocols.synthetic_faces import (
     SyntheticFaces,
     crop_rotation,

@@ -1,4 +1,4 @@
-"""Methods: from a case's frames to a `Prediction`, by our model or from files of any other."""
+"""Methods: from a case's frames to a `Prediction`, by our model."""
 
 import dataclasses
 import functools
@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape, as_landmarks
+from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
-from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
@@ -65,7 +64,7 @@ class ModelPredictor:
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
         # By frame: the methods see the same ones, and finding faces takes longest.
-        self._crops: dict[str, np.ndarray] = {}
+        self._crops: dict[str, np.ndarray | FaceError] = {}
 
     def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
         """Mean face; then for each M single frames averaged, and features pooled (the paper).
@@ -119,8 +118,14 @@ class ModelPredictor:
         if frame.name not in self._crops:
             if len(self._crops) >= _MOST_CROPS:
                 self._crops.clear()
-            self._crops[frame.name] = self._prepare(frame)
-        return self._crops[frame.name]
+            try:
+                self._crops[frame.name] = self._prepare(frame)
+            except FaceError as error:
+                self._crops[frame.name] = error
+        crop = self._crops[frame.name]
+        if isinstance(crop, FaceError):
+            raise crop
+        return crop
 
     def _prepare(self, frame):
         template = self.model.template
@@ -194,90 +199,6 @@ class ModelPredictor:
         )
 
 
-class MeshPredictor:
-    """Reads another method's meshes from a folder.
-
-    For a frame named A/B it takes `A/B.obj` or `A/B.ply`, or else the one of the whole case, and
-    beside the mesh its 7, 66 or 68 landmarks [P, 3] as `.npy` or as a `.txt` of P lines.
-
-    Args:
-      directory: the folder.
-      unit_mm: of the files.
-
-    Raises:
-      FileNotFoundError: no such folder.
-    """
-
-    def __init__(self, directory: str | os.PathLike, unit_mm: float = 1.0):
-        self._directory, self._unit_mm = pathlib.Path(directory), unit_mm
-        if not self._directory.is_dir():
-            raise FileNotFoundError(f"{directory}: no such folder of predictions")
-
-    def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
-        """One method for each M: the mesh of the first of M frames, or that of the case."""
-        labels = [
-            "predictions" if count == 1 else f"predictions {count or 'all'}" for count in num_frames
-        ]
-        return [Method(label, count, self._predict) for label, count in zip(labels, num_frames)]
-
-    def content_hash(self) -> str:
-        """Of all files in the folder with their names, and of the unit."""
-        files = sorted(path for path in self._directory.rglob("*") if path.is_file())
-        names = "\n".join(path.relative_to(self._directory).as_posix() for path in files)
-        digest = hashlib.sha256(names.encode())
-        digest.update(f"{hash_files(files)} {self._unit_mm:g} mm".encode())
-        return digest.hexdigest()
-
-    def _predict(self, case, frames):
-        names = [frames[0].name, case]
-        stems = [self._directory / name for name in names]
-        found = [
-            path
-            for stem in stems
-            for path in (_with(stem, ".obj"), _with(stem, ".ply"))
-            if path.is_file()
-        ]
-        if not found:
-            raise FileNotFoundError(
-                f"no {names[0]}.obj or .ply, nor one of the case {case}, in {self._directory}"
-            )
-        mesh, landmarks = read_mesh(found[0]), _read_landmarks(found[0])
-        vertices = self._unit_mm * np.asarray(mesh.vertices)
-        return Prediction(Shape(vertices, np.asarray(mesh.faces), self._unit_mm * landmarks))
-
-
-def saving_meshes(method: Method, directory: pathlib.Path) -> Method:
-    """The same method, which also writes what it predicts: `METHOD/FRAME.obj` and `FRAME.npy`.
-
-    The neutral shape and its seven landmarks, named by the first of the frames: what
-    `MeshPredictor` reads, and what the NoW challenge wants handed in.
-    """
-
-    def predict(case, frames):
-        prediction = method.predict(case, frames)
-        stem = directory / method.name.replace(" ", "_") / frames[0].name
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        shape = prediction.shape
-        write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
-        with atomic_path(_with(stem, ".npy")) as temporary:
-            np.save(temporary, shape.seven)
-        return prediction
-
-    return dataclasses.replace(method, predict=predict)
-
-
-def _read_landmarks(mesh_path):
-    for suffix, read in ((".npy", np.load), (".txt", np.loadtxt)):
-        path = mesh_path.with_suffix(suffix)
-        if path.is_file():
-            try:
-                points = read(path)
-            except (ValueError, EOFError, OSError) as error:
-                raise ValueError(f"{path}: not landmarks: {error}") from None
-            return as_landmarks(points, str(path))
-    raise FileNotFoundError(f"{mesh_path}: no landmarks beside it, as .npy or .txt")
-
-
 def checkpoint_hash(run_dir: str | os.PathLike) -> str:
     """SHA-256 over the newest checkpoint of a training run and its model config.
 
@@ -304,11 +225,6 @@ def hash_files(paths: Sequence[pathlib.Path]) -> str:
 def _frames_first(values):
     """[V, C, N] tensor → [N, V, C] array."""
     return np.moveaxis(values.numpy(), -1, 0)
-
-
-def _with(stem, suffix):
-    # (`Path.with_suffix` would cut a name at its last dot.)
-    return stem.with_name(stem.name + suffix)
 
 
 class _FaceFinder:
