@@ -21,13 +21,6 @@ from fml_tf.evaluation.protocols.bu3dfe import CORRESPONDENCE_FOLDER, SCAN_LIST
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.synthetic_studio import Studio
 
-_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_SUBJECTS = flags.DEFINE_list("subjects", "F0001WH,F0002AE,M0001BL", "Subjects with their races.")
-_EXPRESSIONS = flags.DEFINE_list("expressions", "NE00,HA03,SU04", "Of each subject.")
-_CORRESPONDENCE = flags.DEFINE_bool(
-    "correspondence", False, "Also write where the template's vertices truly are."
-)
-
 _FULL = {  # at level 04
     "NE": {},
     "AN": {"browDown@": 1.0, "mouthPress@": 0.8, "noseSneer@": 0.4},
@@ -158,18 +151,32 @@ def make_scan(studio, person, expression, base: pathlib.Path) -> np.ndarray:
     return head
 
 
-def main(_) -> None:
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines this script's flags."""
+    subjects, expressions = "F0001WH,F0002AE,M0001BL", "NE00,HA03,SU04"
+    flags.DEFINE_string("output_dir", None, "Folder to make.", flag_values, required=True)
+    flags.DEFINE_list("subjects", subjects, "With their races.", flag_values=flag_values)
+    flags.DEFINE_list("expressions", expressions, "Of each subject.", flag_values=flag_values)
+    flags.DEFINE_bool(
+        "correspondence",
+        False,
+        "Also write where the template's vertices truly are.",
+        flag_values=flag_values,
+    )
+
+
+def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     """Writes the folder."""
-    root, studio = pathlib.Path(_OUTPUT.value), Studio(seed=1)
+    root, studio = pathlib.Path(options.output_dir), Studio(seed=1)
     template, names = studio.head.template, []
     face = np.flatnonzero(template.regions["face"])
-    for number, subject in enumerate(tqdm(_SUBJECTS.value, "subjects")):
+    for number, subject in enumerate(tqdm(options.subjects, "subjects")):
         subject, race = subject[:5], subject[5:]
         person = studio.person(number)
-        for expression in _EXPRESSIONS.value:
+        for expression in options.expressions:
             names.append(f"{subject}_{expression}")
             head = make_scan(studio, person, expression, root / subject / f"{names[-1]}{race}")
-            if _CORRESPONDENCE.value:
+            if options.correspondence:
                 folder = root / CORRESPONDENCE_FOLDER
                 folder.mkdir(exist_ok=True)
                 (folder / f"{names[-1]}.txt").write_text(indexed_points(face, head[face]))
@@ -177,4 +184,5 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
+    define_flags(flags.FLAGS)
     app.run(main)

@@ -23,9 +23,6 @@ from fml_tf.evaluation.protocols.facewarehouse import NUM_BLENDSHAPES, NUM_POSES
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.synthetic_studio import Studio
 
-_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_TESTERS = flags.DEFINE_integer("testers", 2, "How many.", lower_bound=1)
-
 _MM_PER_UNIT = 100.0
 _CAMERA = PerspectiveCamera(900.0, 640, 480)
 # Neutral, then 19 expressions.
@@ -62,16 +59,22 @@ def obj(vertices: np.ndarray, quads: np.ndarray, uv: np.ndarray) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(_) -> None:
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines this script's flags."""
+    flags.DEFINE_string("output_dir", None, "Folder to make.", flag_values, required=True)
+    flags.DEFINE_integer("testers", 2, "How many.", lower_bound=1, flag_values=flag_values)
+
+
+def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     """Writes the folder."""
-    root, studio = pathlib.Path(_OUTPUT.value), Studio(seed=2, resolution="16k")
+    root, studio = pathlib.Path(options.output_dir), Studio(seed=2, resolution="16k")
     template = studio.head.template
     count = template.num_vertices
     # The template's triangles are quads cut in two, one after the other.
     quads = np.concatenate([template.triangles[::2], template.triangles[1::2, 2:]], axis=1)
     order = np.random.default_rng(0).permutation(count)
     quads = np.argsort(order)[quads]
-    names = [f"Tester_{number + 1}" for number in range(_TESTERS.value)]
+    names = [f"Tester_{number + 1}" for number in range(options.testers)]
     assert len(_POSES) == NUM_POSES
     for number, name in enumerate(names):
         person = studio.person(number)
@@ -93,4 +96,5 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
+    define_flags(flags.FLAGS)
     app.run(main)

@@ -16,8 +16,6 @@ from fml_tf.mesh.topology import boundary_edges, vertex_adjacency
 # Weight of the smoothness, from stiff to loose; each is kept for a few rounds.
 _STIFFNESS = np.geomspace(1000.0, 1.0, 6)
 _ROUNDS = 3
-# μ: of stretching beside bending. Without it a displacement goes on growing past the landmarks.
-_STRETCHING = 0.3
 # ε: of the distance along the scan, which lets points slide, beside that across it.
 _SLIDING = 0.02
 # A point and its place on the scan must face the same way, to within 60 degrees.
@@ -66,11 +64,10 @@ def register(
     found, those that face another way, lie at a border or stand out by their distance (Tukey's
     biweight) lose their weight, and the vertices x solve the least squares of
 
-      Σ w_v ((n_v·(x_v − c_v))² + ε‖x_v − c_v‖²) + Σ_l ‖x_l − p_l‖² + λ (‖L d‖² + μ dᵀG d)
+      Σ w_v ((n_v·(x_v − c_v))² + ε‖x_v − c_v‖²) + Σ_l ‖x_l − p_l‖² + λ ‖L (x − S(x̄))‖²
 
-    with the scan's points c and normals n, landmarks p, and the displacements d = x − S(x̄) from the
-    similarity S of the template x̄ that is nearest to the last x, so that turning and scaling cost
-    nothing. L and G are bending and stretching on the template's graph.
+    with the scan's points c and normals n, landmarks p, the graph Laplacian L, and the similarity S
+    of the template x̄ that is nearest to the last x, so that turning and scaling cost nothing.
 
     Args:
       vertices: [V, 3] of the template.
@@ -130,24 +127,25 @@ def _deform(part, scan, landmarks):
         base = procrustes(part.vertices, shape).apply(part.vertices)
         pull = normals[:, :, None] * normals[:, None, :] + _SLIDING * np.eye(3)
         pull *= weights[:, None, None]
-        matrix = scipy.sparse.kron(stiffness * smoothness, np.eye(3)) + scipy.sparse.block_diag(
-            pull + pinned
-        )
+        matrix = scipy.sparse.kron(stiffness * smoothness, np.eye(3)) + _blocks(pull + pinned)
         right = stiffness * smoothness @ base + np.einsum("vij,vj->vi", pull, points) + pulled
         factor = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         shape = factor.solve(right.reshape(-1)).reshape(-1, 3)
     return shape
 
 
+def _blocks(blocks):
+    """The block diagonal matrix of [P, 3, 3]."""
+    count = len(blocks)
+    return scipy.sparse.bsr_array((blocks, np.arange(count), np.arange(count + 1)))
+
+
 def _smoothness(triangles, count):
-    """LᵀL + μ·G [P, P] of the graph: L takes a vertex minus the mean of its neighbours, and
-    xᵀG x is the sum of the squared differences along edges over their mean number at a vertex.
-    """
+    """LᵀL [P, P] of the graph Laplacian L: a vertex minus the mean of its neighbours."""
     adjacency = vertex_adjacency(triangles, count).astype(np.float64)
-    degree = np.maximum(adjacency.sum(axis=1), 1.0)
-    differences = scipy.sparse.diags_array(degree) - adjacency
-    laplacian = scipy.sparse.diags_array(1.0 / degree) @ differences
-    return (laplacian.T @ laplacian + _STRETCHING / degree.mean() * differences).tocsr()
+    share = scipy.sparse.diags_array(1.0 / np.maximum(adjacency.sum(axis=1), 1.0))
+    laplacian = scipy.sparse.eye_array(count) - share @ adjacency
+    return (laplacian.T @ laplacian).tocsr()
 
 
 def _correspond(part, shape, scan):

@@ -125,25 +125,9 @@ class Bu3dfe(Protocol):
         return Case(name, frames, truth)
 
     def _correspondence(self, name, mesh, landmarks):
-        template = load_makehuman("4k")
         if self._given:
-            path = self._root / CORRESPONDENCE_FOLDER / f"{name}.txt"
-            indices, places = read_indexed_points(path)
-            if indices.min() < 0 or indices.max() >= template.num_vertices:
-                raise ValueError(f"{path}: vertices outside of 0..{template.num_vertices - 1}")
-            points = np.full((template.num_vertices, 3), np.nan)
-            points[indices] = places
-        else:
-            marks, places = landmarks_of_83(landmarks)
-            points = register(
-                template.mean_shape,
-                template.triangles,
-                template.regions["face"],
-                Scan(mesh.vertices, mesh.triangles),
-                (template.landmark_vertices[marks], places),
-            )
-        points[~template.regions["face"]] = np.nan
-        return points
+            return read_correspondence(self._root / CORRESPONDENCE_FOLDER / f"{name}.txt")
+        return registered_correspondence(mesh, landmarks)
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
         """See `Protocol.score`: the face with each frame's expression; the mean over the frames."""
@@ -154,6 +138,40 @@ class Bu3dfe(Protocol):
         }
         distances = np.concatenate([score.distances for score in scores])
         return Score(figures, distances, scores[0].error_map)
+
+
+def read_correspondence(path: pathlib.Path) -> np.ndarray:
+    """The places [V, 3] of the "4k" template's face on a scan; NaN where the file has none.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: lines of another form than VERTEX X Y Z.
+    """
+    template = load_makehuman("4k")
+    indices, places = read_indexed_points(path)
+    if indices.min() < 0 or indices.max() >= template.num_vertices:
+        raise ValueError(f"{path}: vertices outside of 0..{template.num_vertices - 1}")
+    points = np.full((template.num_vertices, 3), np.nan)
+    points[indices] = places
+    points[~template.regions["face"]] = np.nan
+    return points
+
+
+def registered_correspondence(mesh: TexturedMesh, landmarks: np.ndarray) -> np.ndarray:
+    """As `read_correspondence`, by registration with the 83 landmarks [83, 3].
+
+    Raises:
+      ValueError: the template does not come to lie on the scan.
+    """
+    template = load_makehuman("4k")
+    marks, places = landmarks_of_83(landmarks)
+    return register(
+        template.mean_shape,
+        template.triangles,
+        template.regions["face"],
+        Scan(mesh.vertices, mesh.triangles),
+        (template.landmark_vertices[marks], places),
+    )
 
 
 def _score_shape(truth: ScanTruth, shape: Shape) -> Score:
@@ -198,7 +216,7 @@ def _on_scan(distances, points, vertices):
 
 
 def chosen_scans() -> list[str]:
-    """The 324 of the 2,500 scans that are scored where no list says otherwise, sorted.
+    """The 324 of the 2,500 scans that are scored where no list says otherwise.
 
     Drawn from the names, so that it does not depend on what is there.
     """
