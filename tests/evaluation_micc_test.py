@@ -146,6 +146,8 @@ def test_evaluate_scores_a_mesh_for_each_video_and_lists_the_missing_one(
     assert method["summaries"]["plane_rmse"]["mean"] < 1e-3
     assert method["trials"] == 3 and len(method["failed"]) == 1
     assert "PTZ-Outdoor.*: the video is missing" in method["failed"][0]["reason"]
+    text = (out / "results.md").read_text()
+    assert "Quoted from the papers, not measured here" in text and "| 1.66 ± 0.52 |" in text
     assert set(results["subsets"]) == {"Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"}
 
 
