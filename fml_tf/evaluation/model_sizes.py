@@ -17,7 +17,6 @@ from tqdm import tqdm
 from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
-from fml_tf.preprocessing.prepare import FaceError
 
 TABLE_SIZES = (0, 10, 50, 125, 500)
 
@@ -27,8 +26,8 @@ class TruncatedModels:
 
     Args:
       predictor: of the whole model.
-      pictures: of people, for the PCA; not the ones that are scored. Those in which no face is
-        found are passed over.
+      pictures: of people, for the PCA; not the ones that are scored. Those that cannot be read, or
+        in which no face is found, are passed over.
     """
 
     def __init__(self, predictor: ModelPredictor, pictures: Sequence[Frame]):
@@ -81,7 +80,7 @@ class TruncatedModels:
         for frame in tqdm(self._pictures, desc="faces for the PCA", unit="picture"):
             try:
                 identities.append(self._predictor.identity([frame]))
-            except FaceError:
+            except (FileNotFoundError, ValueError):
                 continue
         if len(identities) < 2:
             raise ValueError("no faces in the pictures that the PCA needs")

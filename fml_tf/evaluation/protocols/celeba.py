@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from fml_tf.evaluation.measures import mean
 from fml_tf.evaluation.predictions import Frame, Prediction
 from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import require_file
@@ -68,12 +67,15 @@ class CelebA(Protocol):
         """See `Protocol.score`.
 
         Raises:
-          ValueError: a mesh without colours, from a file.
+          ValueError: a mesh without colours, from a file, or a face that is not in the crop.
         """
         del case, frames
         if prediction.fit is None:
             raise ValueError("CelebA compares colours: meshes from files cannot be scored")
-        return Score({"photometric": mean(prediction.fit.photometric_error)}, np.zeros(0), None)
+        (error,) = prediction.fit.photometric_error
+        if not error > 0:
+            raise ValueError("no vertex of the predicted face is seen in the crop")
+        return Score({"photometric": float(error)}, np.zeros(0), None)
 
     def training_pictures(self) -> Sequence[Frame]:
         """As many pictures of the training partition, read when they are asked for."""
