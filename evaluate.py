@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,25 +29,25 @@ from absl import app, flags, logging
 from datasets import synthetic_faces
 from fml_tf import __version__
 from fml_tf.config import write_json
-from fml_tf.evaluation.predictors import (
-    MeshPredictor,
-    Method,
-    ModelPredictor,
-    checkpoint_hash,
-    saving_meshes,
-)
+from fml_tf.evaluation.markdown import markdown
+from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
+from fml_tf.evaluation.model_sizes import TruncatedModels
+from fml_tf.evaluation.predictors import Method, ModelPredictor, checkpoint_hash
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
+from fml_tf.evaluation.protocols.celeba import CelebA
 from fml_tf.evaluation.protocols.facewarehouse import FaceWarehouse
+from fml_tf.evaluation.protocols.micc import MiccFlorence
 from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
-from fml_tf.evaluation.results import collect, compare_results, markdown
+from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import open_output, run_cases
 from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import load_model
 
 RESULTS_FILE = "results.json"
+_UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
     "tensorflow",
     "keras",
@@ -65,17 +66,24 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text(
         "dataset",
         None,
-        "Protocol: synthetic_faces/CONFIG, now, now/metrical or bu3dfe.",
-        required=True,
+        "Protocol: synthetic_faces/CONFIG, bu3dfe, facewarehouse, celeba, micc, now, now/metrical "
+        "or now/test.",
     )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
+    flags.DEFINE_enum(
+        "predictions_unit",
+        "mm",
+        list(_UNITS_MM),
+        "Unit of these meshes, which counts where nothing is scaled.",
+        flag_values=flag_values,
+    )
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
-    text("output_dir", None, "Folder to write to.", required=True)
+    text("output_dir", None, "Folder to write to.")
     text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
     text("split", "test", "Split of synthetic_faces.")
     flags.DEFINE_list(
-        "num_frames", ["1"], "M at test, one or more, such as 1,2,4.", flag_values=flag_values
+        "num_frames", ["1"], "M at test, such as 1,2,4 or 1,all.", flag_values=flag_values
     )
     flags.DEFINE_bool(
         "save_meshes",
@@ -84,7 +92,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     number("max_cases", 0, "Score only the first so many cases; 0 all.", lower_bound=0)
-    number("seed", 0, "Of the bootstrap and of the test.")
+    number("seed", 0, "Of the bootstrap, the test and the choice of CelebA's pictures.")
 
 
 def open_protocol(options: flags.FlagValues) -> Protocol:
@@ -95,40 +103,63 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
       FileNotFoundError: its data is not there.
     """
     name, _, variant = options.dataset.partition("/")
-    if name == "synthetic_faces":
-        builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
-        return SyntheticFaces(builder, options.split)
-    if name == "now" and variant in ("", "metrical"):
-        return NowChallenge(options.data_dir, metrical=variant == "metrical")
-    if name == "bu3dfe" and not variant:
-        return Bu3dfe(options.data_dir)
-    if name == "facewarehouse" and not variant:
-        return FaceWarehouse(options.data_dir)
+    match name, variant:
+        case "synthetic_faces", _:
+            builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
+            return SyntheticFaces(builder, options.split)
+        case "bu3dfe", "":
+            return Bu3dfe(options.data_dir)
+        case "celeba", "":
+            return CelebA(options.data_dir, options.seed)
+        case "facewarehouse", "":
+            return FaceWarehouse(options.data_dir)
+        case "micc", "":
+            return MiccFlorence(options.data_dir)
+        case "now", "" | "metrical":
+            return NowChallenge(options.data_dir, metrical=variant == "metrical")
+        case "now", "test":
+            if not options.save_meshes:
+                raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
+            return NowChallenge(options.data_dir, test=True)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
 
-def open_methods(options: flags.FlagValues) -> tuple[list[Method], str]:
+def parse_num_frames(texts: Sequence[str]) -> list[int | None]:
+    """The values of --num_frames, ascending, each once; None for "all".
+
+    Raises:
+      ValueError: none, or one that is neither a number of 1 or more nor "all".
+    """
+    numbers = {int(text) for text in texts if text.isdecimal()}
+    if not texts or not all(text == "all" or text.isdecimal() for text in texts) or 0 in numbers:
+        raise ValueError(f"--num_frames={','.join(texts)}: not numbers of 1 or more, or all")
+    return sorted(numbers) + ([None] if "all" in texts else [])
+
+
+def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Method], str]:
     """The methods to score, and the hash of what they predict with.
+
+    On CelebA these are models of several sizes (supplemental, Table 4).
 
     Raises:
       FileNotFoundError, ValueError: a checkpoint that cannot be used, or M that are no numbers.
     """
-    try:
-        num_frames = sorted({int(number) for number in options.num_frames})
-    except ValueError:
-        num_frames = [0]
-    if num_frames[0] < 1:
-        raise ValueError(f"--num_frames={','.join(options.num_frames)}: not numbers of 1 or more")
+    num_frames = parse_num_frames(options.num_frames)
     if bool(options.checkpoint) == bool(options.predictions):
         raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
     if options.predictions:
-        predictor = MeshPredictor(options.predictions)
-        return predictor.methods(), predictor.content_hash()
+        predictor = MeshPredictor(options.predictions, _UNITS_MM[options.predictions_unit])
+        return predictor.methods(num_frames), predictor.content_hash()
     before = checkpoint_hash(options.checkpoint)
     model = load_model(options.checkpoint)
     if checkpoint_hash(options.checkpoint) != before:
         raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
-    return ModelPredictor(model).methods(num_frames), before
+    predictor = ModelPredictor(model)
+    if isinstance(protocol, CelebA):
+        if num_frames != [1]:
+            raise ValueError("--num_frames: CelebA has one picture of each case")
+        return TruncatedModels(predictor, protocol.training_pictures()).methods(), before
+    return predictor.methods(num_frames), before
 
 
 def read_results(directory: str, protocol: Protocol) -> dict:
@@ -161,8 +192,8 @@ def evaluate(options: flags.FlagValues) -> dict:
     """
     tf.keras.utils.set_random_seed(options.seed)
     tf.config.experimental.enable_op_determinism()
-    methods, predictor = open_methods(options)
     protocol = open_protocol(options)
+    methods, predictor = open_methods(options, protocol)
     identity = {
         "dataset": protocol.name,
         "settings": dict(protocol.settings),
@@ -173,6 +204,8 @@ def evaluate(options: flags.FlagValues) -> dict:
     if options.save_meshes:
         methods = [saving_meshes(method, output_dir / "meshes") for method in methods]
     names = list(protocol.cases())[: options.max_cases or None]
+    with atomic_path(output_dir / "cases.txt") as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     run_cases(protocol, methods, names, output_dir)
     result = {
         "identity": identity,
@@ -185,8 +218,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         **collect(protocol, methods, names, output_dir, options.seed),
     }
     if compared:
-        main_measure = protocol.measures[0].name
-        result["compared"] = compare_results(result, compared, main_measure, options.seed)
+        result["compared"] = compare_results(protocol, result, compared, options.seed)
         result["compared_identity"] = compared["identity"]
     write_json(os.path.join(output_dir, RESULTS_FILE), result)
     text = markdown(protocol, result)
@@ -198,9 +230,13 @@ def evaluate(options: flags.FlagValues) -> dict:
     return result
 
 
-def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
     """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
     try:
+        if argv[1:]:
+            raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
+        if not (options.dataset and options.output_dir):
+            raise ValueError("give --dataset, a protocol, and --output_dir, a folder to write to")
         evaluate(options)
     except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)

@@ -216,6 +216,19 @@ def test_summary_figures():
     assert summarise([4.0], seed=0).interval is None
 
 
+def test_cases_of_one_person_count_as_one(rng):
+    people = rng.normal(2.0, 1.0, 12)
+    single = summarise(people, seed=0)
+    tripled = summarise(np.repeat(people, 3), seed=0, people=np.repeat(np.arange(12), 3))
+    assert tripled.interval == pytest.approx(single.interval)
+    low, high = summarise(np.repeat(people, 3), seed=0).interval
+    assert high - low < 0.7 * (single.interval[1] - single.interval[0])
+    # One person cannot tell how much people differ.
+    assert summarise([1.0, 2.0], seed=0, people=["a", "a"]).interval is None
+    pairs = compare([1.0, 1.0, 2.0, 3.0], np.zeros(4), seed=0, people=["a", "a", "b", "c"])
+    assert pairs.p_value == pytest.approx(2 / 8) and pairs.difference == 1.75 and pairs.n == 4
+
+
 def test_paired_comparison(rng):
     # All 2³ flips: only the two with all signs alike are as far from zero.
     assert compare([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], seed=0).p_value == pytest.approx(2 / 8)

@@ -2,7 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fml_tf.evaluation.modes import picture_modes, principal_components, write_statistical_model
+from fml_tf.evaluation.modes import picture_modes, write_statistical_model
+from fml_tf.evaluation.principal_components import principal_components
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 
@@ -76,8 +77,8 @@ def test_the_file_is_a_basel_model_that_loads_back(models, template, tmp_path):
 def test_pictures_show_the_modes(models, template):
     shape, albedo, _ = models
     sheet = picture_modes(template, shape, albedo, count=2)
-    assert sheet.shape == (480, 1440, 3)
-    tiles = sheet.reshape(2, 240, 6, 240, 3).transpose(0, 2, 1, 3, 4).astype(int)
+    assert sheet.shape == (524, 1440, 3)
+    tiles = sheet.reshape(2, 262, 6, 240, 3)[:, 22:].transpose(0, 2, 1, 3, 4).astype(int)
     brightness = tiles[0, 3:].mean(axis=(1, 2, 3))
     assert abs(brightness[2] - brightness[0]) > 10  # the albedo's mode is its brightness
     np.testing.assert_array_equal(tiles[0, 1], tiles[1, 1])  # the mean is the mean

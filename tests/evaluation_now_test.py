@@ -1,6 +1,7 @@
 """The NoW protocol on a folder in the challenge's layout, made here."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
 from fml_tf.evaluation.protocols.layouts import read_picked_points
 from fml_tf.evaluation.protocols.now import NowChallenge, face_crop, read_box
 from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.files import write_obj
+from fml_tf.mesh.files import read_mesh, write_obj
 from fml_tf.template.makehuman import load_makehuman
 
 TO_SCAN = Similarity(
@@ -112,26 +113,56 @@ def test_icp_mends_landmarks_that_are_off_and_only_the_metrical_variant_sees_siz
     assert metrical.score(case, [0], predicted(scale=1.2)).figures["median"] > 2
 
 
-def test_evaluate_scores_a_folder_of_predictions(root, tmp_path, capsys):
-    shape = predicted(scale=0.1).shape  # in cm
+def run(root, out, *arguments):
+    values = flags.FlagValues()
+    evaluate.define_flags(values)
+    values(["evaluate.py", f"--data_dir={root}", f"--output_dir={out}", *arguments])
+    evaluate.main(["evaluate.py"], values)
+    return json.loads((out / "results.json").read_text())
+
+
+def write_predictions(folder, scale):
+    shape = predicted(scale=scale).shape
     for picture in PICTURES:
-        stem = tmp_path / "theirs" / picture
+        stem = folder / picture
         stem.parent.mkdir(parents=True)
         write_obj(stem.with_suffix(".obj"), shape.vertices, shape.triangles)
         np.savetxt(stem.with_suffix(".txt"), shape.seven)
-    values = flags.FlagValues()
-    evaluate.define_flags(values)
+    return f"--predictions={folder}"
+
+
+def test_evaluate_scores_a_folder_of_predictions(root, tmp_path, capsys, monkeypatch):
+    given = write_predictions(tmp_path / "theirs", scale=0.1)  # in cm
     out = tmp_path / "out"
-    values(
-        ["evaluate.py", "--dataset=now", f"--data_dir={root}", f"--output_dir={out}"]
-        + [f"--predictions={tmp_path / 'theirs'}"]
-    )
-    evaluate.main([], values)
-    method = json.loads((out / "results.json").read_text())["methods"]["predictions"]
+    results = run(root, out, "--dataset=now", given)
+    method = results["methods"]["predictions"]
     assert method["trials"] == 2 and not method["failed"]
     assert method["distances"]["median"] < 1e-3
     assert (out / "pictures" / "worst.png").is_file()
     assert "| `median` | mm |" in capsys.readouterr().out
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
+    metrical = ["--dataset=now/metrical", "--predictions_unit=cm", given]
+    method_in_mm = run(root, tmp_path / "metrical", *metrical)["methods"]["predictions"]
+    assert method_in_mm["distances"]["median"] < 1e-3
+    # Each challenge has its part of all points.
+    parts = [part["predictions"]["distances"] for part in results["subsets"].values()]
+    assert list(results["subsets"]) == ["multiview_neutral", "selfie"]
+    assert sum(part["points"] for part in parts) == method["distances"]["points"]
+    # Both show one subject, of whom no interval can be told.
+    assert method["summaries"]["mean"]["interval"] is None
+
+
+def test_pictures_without_a_scan_can_be_handed_in(root, tmp_path):
+    shutil.rmtree(root / "scans")
+    (root / "imagepathsvalidation.txt").rename(root / "imagepathstest.txt")
+    given = write_predictions(tmp_path / "theirs", scale=1.0)
+    out = tmp_path / "out"
+    method = run(root, out, "--dataset=now/test", given, "--save_meshes")["methods"]["predictions"]
+    assert method["trials"] == 2 and not method["failed"] and not method["summaries"]
+    for picture in PICTURES:
+        stem = out / "meshes" / "predictions" / picture
+        assert np.load(stem.with_suffix(".npy")).shape == (7, 3)
+        assert len(read_mesh(stem.with_suffix(".obj")).vertices) == 4069
 
 
 def test_what_is_missing_or_damaged_is_named(root, tmp_path):

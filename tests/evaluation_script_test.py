@@ -13,8 +13,10 @@ import evaluate
 from datasets import synthetic_faces
 from datasets.synthetic_faces.synthetic_faces_dataset_builder import SyntheticFacesConfig
 from fml_tf.config import ModelConfig
+from fml_tf.evaluation import modes
+from fml_tf.evaluation.mesh_predictions import saving_meshes
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
-from fml_tf.evaluation.predictors import Method, ModelPredictor, saving_meshes
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.protocols.synthetic_faces import (
     SyntheticFaces,
     crop_rotation,
@@ -24,6 +26,7 @@ from fml_tf.evaluation.runner import groups, open_output
 from fml_tf.mesh.alignment import Similarity
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.rendering.camera import PerspectiveCamera, project
+from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 
 
@@ -54,12 +57,13 @@ def model(checkpoint):
 
 
 @pytest.fixture
-def run(tmp_path, checkpoint, model, builder, monkeypatch):
-    """Runs the script with flags; the model is read and the data prepared once for all tests."""
+def run(tmp_path, checkpoint, model, builder, protocol, monkeypatch):
+    """Runs the script with flags; model and data are read once for all tests."""
     monkeypatch.setattr(evaluate, "load_model", lambda path: model)
     monkeypatch.setattr(evaluate.synthetic_faces, "build", lambda *_: builder)
+    monkeypatch.setattr(evaluate, "SyntheticFaces", lambda *_: protocol)
 
-    def run(*arguments, **options):
+    def run(*arguments, stray=(), **options):
         options = {
             "checkpoint": checkpoint,
             "dataset": "synthetic_faces",
@@ -70,7 +74,7 @@ def run(tmp_path, checkpoint, model, builder, monkeypatch):
         evaluate.define_flags(values)
         given = [f"--{k}={v}" for k, v in options.items() if v is not None]
         values(["evaluate.py", *arguments, *given])
-        evaluate.main([], values)
+        evaluate.main(["evaluate.py", *stray], values)
 
     return run
 
@@ -185,6 +189,10 @@ def test_averaging_is_the_mean_of_the_single_faces(model, protocol):
 
 
 def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
+    # Coarser in what takes long: fewer points for the ICP, smaller pictures.
+    monkeypatch.setattr("fml_tf.evaluation.protocols.synthetic_faces._FIT_STRIDE", 40)
+    monkeypatch.setattr("fml_tf.evaluation.pictures._SIZE", 60)
+    monkeypatch.setattr("fml_tf.evaluation.pictures._SUPERSAMPLING", 1)
     run("--save_meshes", num_frames="1,2")
     out = tmp_path / "out"
     assert {p.name for p in out.iterdir()} >= {"results.json", "results.md", "report.html"}
@@ -201,7 +209,7 @@ def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
     assert "| `per_vertex` | mm |" in capsys.readouterr().out
 
     again = tmp_path / "again"
-    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: [])  # takes long
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
     run(num_frames="1,2", output_dir=again)
     assert (again / "results.json").read_bytes() == (out / "results.json").read_bytes()
 
@@ -252,7 +260,12 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
         assert line.startswith("evaluate.py: ") and message in line and line.count("\n") == 1
 
     refused("--dataset=nothing: no such protocol", dataset="nothing")
+    refused("foo: not a flag", stray=["foo"])
     refused("not numbers of 1 or more", num_frames="0,2")
+    refused("not numbers of 1 or more", num_frames="some")
+    refused("give --save_meshes", dataset="now/test")
+    refused("no pictures of CelebA", dataset="celeba", data_dir=tmp_path)
+    refused("holds no subject_NN", dataset="micc", data_dir=tmp_path)
     refused("give either", checkpoint=None)
     refused("no such folder of predictions", checkpoint=None, predictions=tmp_path / "none")
     refused("holds no checkpoint", checkpoint=tmp_path)
@@ -275,3 +288,32 @@ def test_saved_names_may_have_dots(tmp_path, protocol):
     method.predict("a", [Frame("a/IMG.1", np.zeros((2, 2, 3), np.uint8))])
     assert (tmp_path / "m" / "a" / "IMG.1.obj").is_file()
     assert np.load(tmp_path / "m" / "a" / "IMG.1.npy").shape == (7, 3)
+
+
+def test_modes_of_a_training_runs_own_people(checkpoint, model, builder, tmp_path, monkeypatch):
+    training = {"data": "synthetic_faces/four", "num_frames": 2, "data_dir": "somewhere"}
+    monkeypatch.setattr(modes, "load_model", lambda path: model)
+    asked = []
+    monkeypatch.setattr(modes, "open_dataset", lambda config, _: (asked.append(config), builder)[1])
+    weight = model.identity_network.weights[-2]
+    kept = weight.numpy()
+    weight.assign(np.random.default_rng(0).normal(size=kept.shape, scale=0.1))
+
+    def run(*arguments):
+        values = flags.FlagValues()
+        modes.define_flags(values)
+        given = [f"--checkpoint={checkpoint}", f"--output_dir={tmp_path}", "--num_pictures=1"]
+        values(["modes", *given, *arguments])
+        modes.main(["modes"], values)
+
+    with pytest.raises(SystemExit):
+        run()
+    (checkpoint / "config.json").write_text(json.dumps({"training": training}))
+    try:
+        run("--data_dir=elsewhere")
+    finally:
+        weight.assign(kept)
+    assert (asked[0].data, asked[0].data_dir) == ("synthetic_faces/four", "elsewhere")
+    loaded = read_bfm(tmp_path / "model.h5")
+    assert loaded.num_vertices == model.template.num_vertices
+    assert (tmp_path / "modes.png").is_file()

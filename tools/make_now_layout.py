@@ -5,115 +5,115 @@ r"""Makes a folder in the layout of the NoW challenge from the scan `james` of P
     python evaluate.py --dataset=now --data_dir=now --checkpoint=... --output_dir=...
 
 The scan is one man's face in mm with its photographed texture (BSD-3). Pictures are renderings of
-it from a few sides, with the light of the texture: easier than the challenge's photos.
+it with the light of the texture, easier than the challenge's photos: from a few sides, with dark
+glasses, and from half the distance. Expressions cannot be had from one scan.
 """
 
-import json
 import pathlib
 
 import cv2
 import numpy as np
 import tensorflow as tf
-import trimesh
 from absl import app, flags
+from scipy.spatial.transform import Rotation
 
 from fml_tf.evaluation.predictions import SEVEN
+from fml_tf.evaluation.protocols.layouts import read_ljson
 from fml_tf.evaluation.protocols.now import IMAGE_LIST
+from fml_tf.evaluation.textured_scan import read_textured_scan, render_scan
 from fml_tf.mesh.alignment import procrustes
+from fml_tf.mesh.files import read_mesh, write_obj
 from fml_tf.rendering.camera import PerspectiveCamera, project
-from fml_tf.rendering.pose import rotation_matrix
-from fml_tf.rendering.rasterizer import interpolate, rasterize
-from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.template.makehuman import load_makehuman
 
 _SCAN = flags.DEFINE_string("scan", None, "james.obj, with .jpg and .ljson beside it.")
 _OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to make.")
 
-_SUBJECT, _CHALLENGE = "james", "multiview_neutral"
-_PARTS = ("chin", "leyebrow", "reyebrow", "nose", "leye", "reye", "mouth")
-_YAWS = (0.0, -25.0, 25.0, -40.0)  # degrees
-_CAMERA = PerspectiveCamera(1600.0, 640, 640)
-_DISTANCE_MM = 900.0
-_BACKGROUND = 0.6
-
-
-def read_landmarks(path: pathlib.Path) -> np.ndarray:
-    """The scan's landmarks [68, 3] mm in iBUG's order; the file has the parts in another."""
-    group = json.loads(path.read_text())["groups"]["LJSON"]
-    points = np.array(group["landmarks"]["points"])
-    parts = {label["label"]: label["mask"] for label in group["labels"]}
-    return points[np.concatenate([parts[name] for name in _PARTS])]
-
-
-def render(mesh: trimesh.Trimesh, texture: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The textured scan [640, 640, 3] uint8; vertices in camera space."""
-    triangles = np.asarray(mesh.faces, np.int32)
-    fragments = rasterize(np.float32(vertices), triangles, _CAMERA)
-    uv = interpolate(np.float32(mesh.visual.uv), triangles, fragments).numpy()
-    height, width = texture.shape[:2]
-    positions = np.stack([uv[..., 0] * width, (1.0 - uv[..., 1]) * height], axis=-1)
-    positions = np.float32(positions.reshape(-1, 2, 1))
-    colours = sample_bilinear(tf.constant(texture[None], tf.float32), positions)
-    colours = colours.numpy().reshape(*uv.shape[:2], 3)
-    shown = fragments.triangle_ids.numpy()[..., None] >= 0
-    return np.uint8(np.where(shown, colours, 255 * _BACKGROUND))
+_SUBJECT = "james"
+# By challenge: yaws in degrees, distance in mm, and whether the eyes are covered.
+_CHALLENGES = {
+    "multiview_neutral": ((0.0, -25.0, 25.0, -40.0), 900.0, False),
+    "multiview_occlusions": ((0.0, 20.0), 900.0, True),
+    "selfie": ((-5.0, 15.0), 450.0, False),
+}
+_SIZE = 640
+_FOCAL_LENGTH = 1.75  # px for each mm of distance, so that faces are of about one size
 
 
 def main(_) -> None:
     """Writes list, pictures, boxes, scan and landmarks."""
     scan = pathlib.Path(_SCAN.value)
-    mesh = trimesh.load_mesh(scan, process=False)
-    texture = cv2.imread(str(scan.with_suffix(".jpg")), cv2.IMREAD_COLOR_RGB)
-    points = read_landmarks(scan.with_suffix(".ljson"))
+    textured = read_textured_scan(scan)
+    points = read_ljson(scan.with_suffix(".ljson"))
     seven = points[SEVEN]  # the same numbers among the 68 as among our 66
 
     root = pathlib.Path(_OUTPUT.value)
     release = root / "NoW_Dataset" / "final_release_version"
-    folders = [
-        release / "iphone_pictures" / _SUBJECT / _CHALLENGE,
-        release / "detected_face" / _SUBJECT / _CHALLENGE,
-        root / "scans" / _SUBJECT,
-        root / "scans_lmks_onlypp" / _SUBJECT,
-    ]
-    for folder in folders:
+    scans, landmarks = root / "scans" / _SUBJECT, root / "scans_lmks_onlypp" / _SUBJECT
+    for folder in (scans, landmarks):
         folder.mkdir(parents=True, exist_ok=True)
-    pictures, boxes, scans, landmarks = folders
 
     template = load_makehuman("4k")
     template_points = template.mean_shape[template.landmark_vertices][SEVEN]
     upright = procrustes(seven, template_points, with_scale=False)
     lines = []
-    for number, yaw in enumerate(_YAWS):
-        turn = rotation_matrix(tf.constant([[0.0, np.radians(yaw), 0.0]])).numpy()[0]
+    for challenge, (yaws, distance, occluded) in _CHALLENGES.items():
+        pictures = release / "iphone_pictures" / _SUBJECT / challenge
+        boxes = release / "detected_face" / _SUBJECT / challenge
+        for folder in (pictures, boxes):
+            folder.mkdir(parents=True, exist_ok=True)
+        camera = PerspectiveCamera(_FOCAL_LENGTH * distance, _SIZE, _SIZE)
+        for yaw in yaws:
+            turn = Rotation.from_euler("y", yaw, degrees=True)
 
-        def pose(values, turn=turn):
-            return upright.apply(values) @ turn.T - [0.0, 0.0, _DISTANCE_MM]
+            def pose(values, turn=turn, distance=distance):
+                return turn.apply(upright.apply(values)) - [0.0, 0.0, distance]
 
-        name = f"IMG_{number:04d}"
-        picture = render(mesh, texture, pose(mesh.vertices))
-        cv2.imwrite(str(pictures / f"{name}.jpg"), picture[..., ::-1])
-        projected = project(tf.constant(pose(points)[..., None]), _CAMERA)[..., 0].numpy()
-        (left, top), (right, bottom) = projected.min(axis=0), projected.max(axis=0)
-        box = {"left": left, "top": top, "right": right, "bottom": bottom}
-        np.save(boxes / f"{name}.npy", {side: float(value) for side, value in box.items()})
-        lines.append(f"{_SUBJECT}/{_CHALLENGE}/{name}.jpg\n")
+            picture, _ = render_scan(textured, pose(textured.vertices), camera)
+            projected = project(tf.constant(pose(points)[..., None]), camera)[..., 0].numpy()
+            if occluded:
+                cover_eyes(picture, projected)
+            name = f"IMG_{len(lines):04d}"
+            cv2.imwrite(str(pictures / f"{name}.jpg"), picture[..., ::-1])
+            (left, top), (right, bottom) = projected.min(axis=0), projected.max(axis=0)
+            box = {"left": left, "top": top, "right": right, "bottom": bottom}
+            np.save(boxes / f"{name}.npy", {side: float(value) for side, value in box.items()})
+            lines.append(f"{_SUBJECT}/{challenge}/{name}.jpg\n")
     (root / IMAGE_LIST).write_text("".join(lines))
 
     # The scan without its texture, as the challenge has it.
-    plain = trimesh.load_mesh(scan, process=False, maintain_order=True)
-    plain = trimesh.Trimesh(plain.vertices, plain.faces, process=False)
-    plain.export(scans / f"{_SUBJECT}.obj")
+    plain = read_mesh(scan)
+    write_obj(scans / f"{_SUBJECT}.obj", plain.vertices, plain.faces)
     (landmarks / f"{_SUBJECT}.pp").write_text(picked_points(seven))
 
 
+def cover_eyes(picture: np.ndarray, landmarks: np.ndarray) -> None:
+    """Paints dark glasses over the eyes of landmarks [68, 2] px, in place."""
+    for eye in (landmarks[36:42], landmarks[42:48]):
+        centre, width = eye.mean(axis=0), 1.1 * np.ptp(eye[:, 0])
+        axes = (round(width), round(0.7 * width))
+        cv2.ellipse(
+            picture, np.round(centre).astype(int).tolist(), axes, 0, 0, 360, (25, 25, 30), -1
+        )
+
+
 def picked_points(points: np.ndarray) -> str:
-    """The text of MeshLab's file of picked points."""
+    """The text of MeshLab's file of picked points, which the challenge reads by line numbers."""
+    head = [
+        "<!DOCTYPE PickedPoints>",
+        "<PickedPoints>",
+        " <DocumentData>",
+        '  <DateTime time="00:00:00" date="2000-01-01"/>',
+        '  <User name=""/>',
+        f'  <DataFileName name="{_SUBJECT}.obj"/>',
+        '  <templateName name=""/>',
+        " </DocumentData>",
+    ]
     lines = [
-        f' <point x="{x:.6f}" y="{y:.6f}" z="{z:.6f}" name="{i}" active="1"/>'
+        f' <point x="{x:.6f}" y="{y:.6f}" z="{z:.6f}" active="1" name="{i}"/>'
         for i, (x, y, z) in enumerate(points)
     ]
-    head = "<!DOCTYPE PickedPoints>\n<PickedPoints>\n"
-    return head + "\n".join(lines) + "\n</PickedPoints>\n"
+    return "\n".join([*head, *lines, "</PickedPoints>", ""])
 
 
 if __name__ == "__main__":

@@ -34,8 +34,13 @@ def point_to_plane(points: np.ndarray, surface: Surface) -> np.ndarray:
 
     As `point_to_point` but beside a border, where the plane goes on and the surface does not.
     """
+    return point_and_plane(points, surface)[1]
+
+
+def point_and_plane(points: np.ndarray, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+    """Both `point_to_point` and `point_to_plane`, by one search."""
     closest, normals = surface.closest_with_normals(points)
-    return np.abs(np.einsum("pc,pc->p", points - closest.points, normals))
+    return closest.distances, np.abs(np.einsum("pc,pc->p", points - closest.points, normals))
 
 
 def landmark_error(landmarks: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -3,14 +3,18 @@ r"""Modes of variation of what a model reconstructs (paper, supplemental, sectio
     python -m fml_tf.evaluation.modes --checkpoint=runs/small --dataset=synthetic_faces/small \
         --output_dir=modes
 
-PCA on the neutral shapes and the albedos of a data set's people gives a statistical model of the
-faces that the network makes. Writes `model.h5` in the layout of the Basel Face Model 2017, with
-`model.landmarks.txt` beside it, which `--template=modes/model.h5` loads back, and pictures of the
-first modes at ±3 standard deviations.
+PCA on the neutral shapes and the albedos of a data set's people, by default those of the training,
+gives a statistical model of the faces that the network makes. Writes `model.h5` in the layout of
+the Basel Face Model 2017, with `model.landmarks.txt` beside it, which `--template=modes/model.h5`
+loads back, and pictures of the first modes at ±3 standard deviations.
 """
 
 import dataclasses
+import itertools
+import json
 import pathlib
+import sys
+from collections.abc import Sequence
 
 import cv2
 import h5py
@@ -18,53 +22,18 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from datasets import synthetic_faces
-from fml_tf.evaluation.pictures import render_mesh
+from datasets.opening import open_dataset
+from fml_tf.config import TrainConfig
+from fml_tf.evaluation.pictures import render_mesh, titled
+from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import ModelPredictor
-from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
+from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
 from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import load_model
 from fml_tf.template.face_template import FaceTemplate
+from fml_tf.training.data import evaluation_examples
 
 _SPREAD = 3.0  # standard deviations that the pictures show
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PrincipalComponents:
-    """A Gaussian model of vectors.
-
-    Attributes:
-      mean: [D].
-      basis: [D, k], orthonormal columns.
-      variance: [k], descending.
-    """
-
-    mean: np.ndarray
-    basis: np.ndarray
-    variance: np.ndarray
-
-
-def principal_components(samples: np.ndarray, count: int) -> PrincipalComponents:
-    """PCA of samples [n, D]: the first `count` components, or the fewer that the samples have.
-
-    Each component's sign is such that its largest entry is positive.
-
-    Raises:
-      ValueError: fewer than two samples, or all alike.
-    """
-    samples = np.asarray(samples, np.float64)
-    if len(samples) < 2:
-        raise ValueError("PCA needs two samples or more")
-    mean = samples.mean(axis=0)
-    _, singular, components = np.linalg.svd(samples - mean, full_matrices=False)
-    kept = min(count, int(np.sum(singular > 1e-6 * max(singular[0], np.finfo(float).tiny))))
-    if not singular[0] > 0:
-        raise ValueError("PCA needs samples that differ")
-    basis = components[:kept].T
-    largest = basis[np.abs(basis).argmax(axis=0), np.arange(kept)]
-    return PrincipalComponents(
-        mean, basis * np.sign(largest), singular[:kept] ** 2 / (len(samples) - 1)
-    )
 
 
 def write_statistical_model(
@@ -117,7 +86,7 @@ def picture_modes(
     """Pictures of the first `count` modes: −3σ, mean, +3σ of the shape, then of the albedo.
 
     Returns:
-      [240·count, 240·6, 3] uint8, a mode a row.
+      [262·count, 240·6, 3] uint8, a mode a row.
     """
     vertices, colours = shape.mean.reshape(-1, 3), albedo.mean.reshape(-1, 3)
     grey = np.full_like(vertices, 0.85)
@@ -126,10 +95,12 @@ def picture_modes(
         row = []
         for amount in (-_SPREAD, 0.0, _SPREAD):
             moved = vertices + amount * _mode(shape, mode)
-            row.append(render_mesh(moved, template.triangles, grey))
+            picture = render_mesh(moved, template.triangles, grey)
+            row.append(titled(picture, f"shape, mode {mode + 1}: {amount:+g} sigma"))
         for amount in (-_SPREAD, 0.0, _SPREAD):
             changed = np.clip(colours + amount * _mode(albedo, mode), 0.0, 1.0)
-            row.append(render_mesh(vertices, template.triangles, changed))
+            picture = render_mesh(vertices, template.triangles, changed)
+            row.append(titled(picture, f"albedo, mode {mode + 1}: {amount:+g} sigma"))
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows)
 
@@ -142,42 +113,95 @@ def _mode(components, index):
     return (scale * components.basis[:, index]).reshape(-1, 3)
 
 
-def main(_) -> None:
-    """Reconstructs, analyses, writes."""
-    options = flags.FLAGS
-    name, _, variant = options.dataset.partition("/")
-    if name != "synthetic_faces":
-        raise app.UsageError(f"--dataset={options.dataset}: only synthetic_faces/CONFIG")
-    builder = synthetic_faces.build(options.data_dir, variant or "quickstart")
-    protocol = SyntheticFaces(builder, options.split)
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines this script's flags."""
+
+    def text(*arguments):
+        flags.DEFINE_string(*arguments, flag_values=flag_values)
+
+    def number(*arguments, lower_bound):
+        flags.DEFINE_integer(*arguments, lower_bound=lower_bound, flag_values=flag_values)
+
+    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("dataset", None, "Its people, as train.py's --data; by default those of the training.")
+    text("data_dir", None, "Where prepared data sets are kept; by default as in the training.")
+    text("video_dir", None, "Folder of videos, for video_faces; by default as in the training.")
+    text("split", "train", "Whose people.")
+    text("output_dir", None, "Folder to write to.")
+    number("max_people", 0, "Use only the first so many people; 0 all.", lower_bound=0)
+    number("num_vectors", 125, "Most components to keep of each.", lower_bound=1)
+    number("num_pictures", 4, "Modes to draw.", lower_bound=1)
+
+
+def training_config(options: flags.FlagValues) -> TrainConfig:
+    """How the checkpoint was trained, with the data set that the flags name.
+
+    Raises:
+      FileNotFoundError, ValueError: no such record beside the checkpoint, or a damaged one.
+    """
+    path = pathlib.Path(options.checkpoint, "config.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: is missing; give the --output_dir of train.py")
+    try:
+        config = TrainConfig(**json.loads(path.read_text(encoding="utf-8"))["training"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a config of this version: {error}") from None
+    given = {
+        "data": options.dataset,
+        "data_dir": options.data_dir,
+        "video_dir": options.video_dir,
+    }
+    return dataclasses.replace(config, **{key: value for key, value in given.items() if value})
+
+
+def analyse(options: flags.FlagValues) -> None:
+    """Reconstructs, analyses, writes.
+
+    Raises:
+      FileNotFoundError, ValueError: a checkpoint or data that cannot be used.
+    """
+    config = training_config(options)
     model = load_model(options.checkpoint)
-    num_frames = builder.info.features["landmarks"].shape[0]
-    pooled = ModelPredictor(model).methods([num_frames])[-1]
+    builder = open_dataset(config, model.config)
+    predictor = ModelPredictor(model)
     shapes, albedos = [], []
-    for case_name in tqdm(list(protocol.cases())[: options.max_people or None], unit="person"):
-        case = protocol.load(case_name)
-        prediction = pooled.predict(case_name, case.frames)
+    people = evaluation_examples(builder, options.split, config.num_frames)
+    people = itertools.islice(people, options.max_people or None)
+    for number, (batch, _) in enumerate(tqdm(people, unit="person")):
+        images = np.rint(255.0 * batch.frames[0].numpy()).astype(np.uint8)
+        frames = [
+            Frame(f"{number}/{i}", images[i], is_crop=True)
+            for i in np.flatnonzero(batch.frame_mask[0])
+        ]
+        prediction = predictor.predict_pooled(str(number), frames)
         shapes.append(prediction.shape.vertices.reshape(-1))
         albedos.append(prediction.fit.albedo.reshape(-1))
-    shape = principal_components(np.stack(shapes), options.num_vectors)
-    albedo = principal_components(np.stack(albedos), options.num_vectors)
+    shape = principal_components(shapes, options.num_vectors)
+    albedo = principal_components(albedos, options.num_vectors)
     output_dir = pathlib.Path(options.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_statistical_model(output_dir / "model.h5", model.template, shape, albedo)
     picture = picture_modes(model.template, shape, albedo, options.num_pictures)
-    cv2.imwrite(str(output_dir / "modes.png"), picture[..., ::-1])
+    with atomic_path(output_dir / "modes.png") as temporary:
+        cv2.imwrite(str(temporary), picture[..., ::-1])
     for label, part in (("shape", shape), ("albedo", albedo)):
         shares = np.cumsum(part.variance) / part.variance.sum()
         print(f"{label}: {len(shares)} components, the first five hold {shares[:5][-1]:.1%}")
 
 
+def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
+    """Analyses; tells what cannot be used by one line."""
+    try:
+        if argv[1:]:
+            raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
+        if not (options.checkpoint and options.output_dir):
+            raise ValueError("give --checkpoint, a trained model, and --output_dir")
+        analyse(options)
+    except (OSError, ValueError) as error:
+        print(f"modes: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+
+
 if __name__ == "__main__":
-    flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)
-    flags.DEFINE_string("dataset", "synthetic_faces/quickstart", "synthetic_faces/CONFIG.")
-    flags.DEFINE_string("data_dir", "data", "Where prepared data sets are kept.")
-    flags.DEFINE_string("split", "train", "Whose people.")
-    flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
-    flags.DEFINE_integer("max_people", 0, "Use only the first so many people; 0 all.")
-    flags.DEFINE_integer("num_vectors", 125, "Most components to keep of each.", lower_bound=1)
-    flags.DEFINE_integer("num_pictures", 4, "Modes to draw.", lower_bound=1)
+    define_flags(flags.FLAGS)
     app.run(main)

@@ -92,15 +92,39 @@ def case_sheet(images: Sequence[np.ndarray], error_map: ErrorMap, limit: float) 
     colours = error_colours(error_map.errors, limit)
     scale = f"error, 0 (dark) to {limit:g} mm"
     pictures = [
-        _titled(render_mesh(truth, error_map.truth_triangles, grey[0]), "truth"),
-        _titled(render_mesh(predicted, error_map.triangles, grey[1]), "prediction"),
-        _titled(render_mesh(truth, error_map.truth_triangles, colours), scale),
-        _titled(render_mesh(truth, error_map.truth_triangles, colours, 40.0), "from the side"),
+        titled(render_mesh(truth, error_map.truth_triangles, grey[0]), "truth"),
+        titled(render_mesh(predicted, error_map.triangles, grey[1]), "prediction"),
+        titled(render_mesh(truth, error_map.truth_triangles, colours), scale),
+        titled(render_mesh(truth, error_map.truth_triangles, colours, 40.0), "from the side"),
     ]
-    frames = [_titled(_fitted(image), "input") for image in images[: len(pictures)]]
+    frames = [titled(_fitted(image), "input") for image in images[: len(pictures)]]
     blank = np.full_like(pictures[0], 255)
     frames += [blank] * (len(pictures) - len(frames))
     return np.concatenate([np.concatenate(frames, 1), np.concatenate(pictures, 1)])
+
+
+def colour_sheet(pictures: Mapping[str, np.ndarray], limit: float = 50.0) -> np.ndarray:
+    """What a model made of one frame's colours, where no shape is scored.
+
+    Args:
+      pictures: of `render_frame_pictures`.
+      limit: photometric error in [0, 255] at which the colours end.
+
+    Returns:
+      [524, 720, 3] uint8: above input, overlay and their difference, below albedo, shading and
+      geometry.
+    """
+    difference = np.abs(pictures["overlay"].astype(float) - pictures["input"]).mean(axis=-1)
+    colours = to_bytes(error_colours(difference.reshape(-1), limit))
+    title = f"difference, 0 (dark) to {limit:g}"
+    shown = {
+        "input": pictures["input"],
+        "overlay": pictures["overlay"],
+        title: colours.reshape(pictures["input"].shape),
+        **{name: pictures[name] for name in ("albedo", "shading", "geometry")},
+    }
+    tiles = [titled(_fitted(picture), name) for name, picture in shown.items()]
+    return np.concatenate([np.concatenate(tiles[:3], 1), np.concatenate(tiles[3:], 1)])
 
 
 def heat_maps(means: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
@@ -121,7 +145,7 @@ def heat_maps(means: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
             render_mesh(template.mean_shape, template.triangles, colours, yaw) for yaw in (0, 40)
         ]
         columns.append(
-            np.concatenate([_titled(views[0], f"{name}, 0 (dark) to {limit:g} mm"), views[1]])
+            np.concatenate([titled(views[0], f"{name}, 0 (dark) to {limit:g} mm"), views[1]])
         )
     return np.concatenate(columns, axis=1)
 
@@ -157,7 +181,8 @@ def _fitted(image):
     return square
 
 
-def _titled(picture, title):
+def titled(picture: np.ndarray, title: str) -> np.ndarray:
+    """The picture [H, W, 3] uint8 under a strip with its title, [H + 22, W, 3]."""
     strip = np.full((_TITLE_HEIGHT, picture.shape[1], 3), 255, np.uint8)
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(strip, title, (6, 15), font, 0.42, (40, 40, 40), 1, cv2.LINE_AA)

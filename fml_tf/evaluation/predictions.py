@@ -1,6 +1,7 @@
 """What is scored: faces that a model, or any other method, made of a case's frames."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -81,11 +82,16 @@ class Prediction:
 
     Attributes:
       shape: the neutral face; of methods that predict one mesh, that mesh.
-      fit: the rest, of our own model only.
+      fit: the rest, of our own model only; M counts the frames that were used.
+      left_out: names of the frames that were not used, having no usable face.
+      draw: pictures [H, W, 3] uint8 of frame m of M by name (`render_frame_pictures`), of our own
+        model only.
     """
 
     shape: Shape
     fit: FaceFit | None = None
+    left_out: tuple[str, ...] = ()
+    draw: Callable[[int], dict[str, np.ndarray]] | None = None
 
     def expressive(self, frame: int) -> Shape:
         """The face with the expression of a frame, model space; the neutral one without `fit`."""
@@ -100,12 +106,14 @@ class Prediction:
 
 
 def as_landmarks(points: np.ndarray, source: str) -> np.ndarray:
-    """Brings 7, 66 or 68 landmarks into the form of `Shape.landmarks`.
+    """Brings 7, 66 or 68 landmarks, [P, 3] or [1, P, 3], into the form of `Shape.landmarks`.
 
     Raises:
       ValueError: another number of points, or values that are not finite.
     """
     points = np.asarray(points, np.float64)
+    if points.ndim == 3 and len(points) == 1:
+        points = points[0]
     if points.ndim != 2 or points.shape[1] != 3 or len(points) not in (7, 66, 68):
         raise ValueError(f"{source}: landmarks are {points.shape}; 7, 66 or 68 points are needed")
     if not np.isfinite(points).all():

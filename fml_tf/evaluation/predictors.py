@@ -1,4 +1,4 @@
-"""Methods: from a case's frames to a `Prediction`, by our model or from files of any other."""
+"""Methods: from a case's frames to a `Prediction`, by our model."""
 
 import dataclasses
 import functools
@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape, as_landmarks
+from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
-from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, prepare_image
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
+from fml_tf.reconstruction.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
+from fml_tf.xla import without_xla
 
 _MOST_CROPS = 500  # kept at once
 
@@ -32,17 +33,17 @@ class Method:
 
     Attributes:
       name: such as "pooled 4"; a file name too.
-      num_frames: M, frames that one prediction is made from.
+      num_frames: M, frames that one prediction is made from; None for all of a case.
       predict: see `Predict`.
     """
 
     name: str
-    num_frames: int
+    num_frames: int | None
     predict: Predict
 
 
 class ModelPredictor:
-    """Predicts with a trained model.
+    """Predicts with a trained model (`model`).
 
     Args:
       model: the model.
@@ -51,7 +52,7 @@ class ModelPredictor:
     """
 
     def __init__(self, model: FmlModel, min_face_size: int = 60, min_confidence: float = 0.3):
-        self._model = model
+        self.model = model
         self._settings = CropSettings(
             margin=model.config.crop_margin,
             size=model.config.crop_size,
@@ -63,16 +64,41 @@ class ModelPredictor:
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
         # By frame: the methods see the same ones, and finding faces takes longest.
-        self._crops: dict[str, np.ndarray] = {}
+        self._crops: dict[str, np.ndarray | FaceError] = {}
 
-    def methods(self, num_frames: Sequence[int]) -> list[Method]:
-        """Mean face; then for each M single frames averaged, and features pooled (the paper)."""
-        methods = [Method("mean face", max(num_frames), self._predict_mean)]
+    def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
+        """Mean face; then for each M single frames averaged, and features pooled (the paper).
+
+        An M of None takes all frames of a case that show a usable face, so that those of a video
+        which do not are no failure.
+        """
+        methods = [self._method("mean face", num_frames[-1], self._predict_mean)]
         for count in num_frames:
-            if count > 1:
-                methods.append(Method(f"averaged {count}", count, self._predict_averaged))
-            methods.append(Method(f"pooled {count}", count, self._predict_pooled))
+            label = "all" if count is None else str(count)
+            if count != 1:
+                methods.append(self._method(f"averaged {label}", count, self._predict_averaged))
+            methods.append(self._method(f"pooled {label}", count, self.predict_pooled))
         return methods
+
+    def _method(self, name, count, predict):
+        if count is not None:
+            return Method(name, count, predict)
+
+        def predict_usable(case, frames):
+            usable, left_out = [], []
+            for frame in frames:
+                try:
+                    self.crops([frame])
+                    usable.append(frame)
+                except FaceError as error:
+                    left_out.append((frame.name, error))
+            if not usable:
+                raise left_out[0][1]
+            return dataclasses.replace(
+                predict(case, usable), left_out=tuple(name for name, _ in left_out)
+            )
+
+        return Method(name, None, predict_usable)
 
     def crops(self, frames: Sequence[Frame]) -> np.ndarray:
         """Crops [M, S, S, 3] uint8 RGB of the frames' faces.
@@ -81,7 +107,7 @@ class ModelPredictor:
           FaceError: no usable face in a frame.
           ValueError: a crop of another size than the model's.
         """
-        size = self._model.config.crop_size
+        size = self.model.config.crop_size
         crops = [frame.image if frame.is_crop else self._crop(frame) for frame in frames]
         for frame, crop in zip(frames, crops):
             if crop.shape != (size, size, 3):
@@ -92,14 +118,19 @@ class ModelPredictor:
         if frame.name not in self._crops:
             if len(self._crops) >= _MOST_CROPS:
                 self._crops.clear()
-            self._crops[frame.name] = self._prepare(frame)
-        return self._crops[frame.name]
+            try:
+                self._crops[frame.name] = self._prepare(frame)
+            except FaceError as error:
+                self._crops[frame.name] = error
+        crop = self._crops[frame.name]
+        if isinstance(crop, FaceError):
+            raise crop
+        return crop
 
     def _prepare(self, frame):
-        template = self._model.template
-        detector = (
-            _detector() if frame.box is None else DlibLandmarkDetector(_FacesInBox(frame.box))
-        )
+        template = self.model.template
+        finder, detector = _detectors()
+        finder.box = frame.box
         points = template.mean_shape[template.landmark_vertices]
         return prepare_image(frame.image, detector, points, self._settings).crop
 
@@ -108,9 +139,20 @@ class ModelPredictor:
         mask = tf.ones(batch.shape[:2], tf.bool)
         return self._decode(batch, self._encode(batch, mask, identity_at_mean=True))
 
-    def _predict_pooled(self, _, frames):
+    def predict_pooled(
+        self, _: str, frames: Sequence[Frame], restrict_identity: Callable | None = None
+    ) -> Prediction:
+        """Predicts from pooled features: a `Predict`, restricted as in `FmlModel.encode`."""
         batch = self._batch(frames)
-        return self._decode(batch, self._encode(batch, tf.ones(batch.shape[:2], tf.bool)))
+        mask = tf.ones(batch.shape[:2], tf.bool)
+        parameters = self._encode(batch, mask, restrict_identity=restrict_identity)
+        return self._decode(batch, parameters)
+
+    def identity(self, frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
+        """Shape [g] and albedo [|β|] parameters of a person; raises as `crops`."""
+        batch = self._batch(frames)
+        parameters = self._encode(batch, tf.ones(batch.shape[:2], tf.bool))
+        return parameters.shape[0].numpy(), parameters.albedo[0].numpy()
 
     def _predict_averaged(self, _, frames):
         batch = self._batch(frames)
@@ -131,8 +173,9 @@ class ModelPredictor:
         return tf.constant(self.crops(frames)[None], tf.float32) / 255.0
 
     def _decode(self, batch, parameters):
-        model, template = self._model, self._model.template
-        faces = model.decode(parameters)
+        model, template = self.model, self.model.template
+        with without_xla():  # which would compile anew for each M
+            faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)
         weights = photometric_weights(faces.visible, everywhere, self._face)
@@ -150,88 +193,10 @@ class ModelPredictor:
                 illumination=parameters.illumination[0].numpy(),
                 photometric_error=error.numpy(),
             ),
+            draw=lambda m: render_frame_pictures(
+                batch[0, m].numpy(), faces, m, 0, template, model.camera
+            ),
         )
-
-
-class MeshPredictor:
-    """Reads another method's meshes from a folder.
-
-    For a frame named A/B it takes `A/B.obj` or `A/B.ply`, or else the one of the whole case, and
-    beside the mesh its 7, 66 or 68 landmarks [P, 3] as `.npy` or as a `.txt` of P lines.
-
-    Args:
-      directory: the folder.
-
-    Raises:
-      FileNotFoundError: no such folder.
-    """
-
-    def __init__(self, directory: str | os.PathLike):
-        self._directory = pathlib.Path(directory)
-        if not self._directory.is_dir():
-            raise FileNotFoundError(f"{directory}: no such folder of predictions")
-
-    def methods(self) -> list[Method]:
-        """One method: what is in the folder."""
-        return [Method("predictions", 1, self._predict)]
-
-    def content_hash(self) -> str:
-        """Of all files in the folder with their names."""
-        files = sorted(path for path in self._directory.rglob("*") if path.is_file())
-        names = "\n".join(path.relative_to(self._directory).as_posix() for path in files)
-        digest = hashlib.sha256(names.encode())
-        digest.update(hash_files(files).encode())
-        return digest.hexdigest()
-
-    def _predict(self, case, frames):
-        names = [frames[0].name, case]
-        stems = [self._directory / name for name in names]
-        found = [
-            path
-            for stem in stems
-            for path in (_with(stem, ".obj"), _with(stem, ".ply"))
-            if path.is_file()
-        ]
-        if not found:
-            raise FileNotFoundError(
-                f"no {names[0]}.obj or .ply, nor one of the case {case}, in {self._directory}"
-            )
-        mesh = read_mesh(found[0])
-        return Prediction(
-            Shape(np.asarray(mesh.vertices), np.asarray(mesh.faces), _read_landmarks(found[0]))
-        )
-
-
-def saving_meshes(method: Method, directory: pathlib.Path) -> Method:
-    """The same method, which also writes what it predicts: `METHOD/FRAME.obj` and `FRAME.npy`.
-
-    The neutral shape and its seven landmarks, named by the first of the frames: what
-    `MeshPredictor` reads, and what the NoW challenge wants handed in.
-    """
-
-    def predict(case, frames):
-        prediction = method.predict(case, frames)
-        stem = directory / method.name.replace(" ", "_") / frames[0].name
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        shape = prediction.shape
-        write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
-        with atomic_path(_with(stem, ".npy")) as temporary:
-            np.save(temporary, shape.seven)
-        return prediction
-
-    return dataclasses.replace(method, predict=predict)
-
-
-def _read_landmarks(mesh_path):
-    for suffix, read in ((".npy", np.load), (".txt", np.loadtxt)):
-        path = mesh_path.with_suffix(suffix)
-        if path.is_file():
-            try:
-                points = read(path)
-            except (ValueError, EOFError, OSError) as error:
-                raise ValueError(f"{path}: not landmarks: {error}") from None
-            return as_landmarks(points, str(path))
-    raise FileNotFoundError(f"{mesh_path}: no landmarks beside it, as .npy or .txt")
 
 
 def checkpoint_hash(run_dir: str | os.PathLike) -> str:
@@ -262,35 +227,35 @@ def _frames_first(values):
     return np.moveaxis(values.numpy(), -1, 0)
 
 
-def _with(stem, suffix):
-    # (`Path.with_suffix` would cut a name at its last dot.)
-    return stem.with_name(stem.name + suffix)
-
-
-@functools.cache
-def _detector():
-    return DlibLandmarkDetector()
-
-
-class _FacesInBox:
-    """Finds the faces that lie in a given box, or, if there is none, the box itself.
+class _FaceFinder:
+    """Finds the faces that lie in `box`, where one is given, or, if there is none, the box itself.
 
     Landmarks hang on how the detector draws its boxes, and a data set's are drawn by another.
     """
 
-    def __init__(self, box):
-        self._left, self._top, self._right, self._bottom = box
+    def __init__(self):
+        self.box: tuple[float, float, float, float] | None = None
         self._detector = HogFaceDetector()
 
     def detect(self, image: np.ndarray) -> list[FaceBox]:
-        faces = []
-        for face in self._detector.detect(image):
+        faces = self._detector.detect(image)
+        if self.box is None:
+            return faces
+        left, top, right, bottom = self.box
+        inside = []
+        for face in faces:
             u, v = face.left + face.width / 2, face.top + face.width / 2
-            if self._left < u < self._right and self._top < v < self._bottom:
-                faces.append(face)
-        return faces or [self._as_square()]
+            if left < u < right and top < v < bottom:
+                inside.append(face)
+        return inside or [self._as_square()]
 
     def _as_square(self):
-        width = max(self._right - self._left, self._bottom - self._top)
-        left = (self._left + self._right - width) / 2
-        return FaceBox(left, (self._top + self._bottom - width) / 2, width, score=0.0)
+        left, top, right, bottom = self.box
+        width = max(right - left, bottom - top)
+        return FaceBox((left + right - width) / 2, (top + bottom - width) / 2, width, score=0.0)
+
+
+@functools.cache
+def _detectors():
+    finder = _FaceFinder()
+    return finder, DlibLandmarkDetector(finder)  # whose model takes a second to read

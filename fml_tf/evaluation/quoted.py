@@ -8,6 +8,7 @@ AT_250_HZ = "250 Hz (CVPR 2018)"
 MOFA = "MoFA (ICCV 2017)"
 INVERSEFACENET = "InverseFaceNet (CVPR 2018)"
 GARRIDO = "Garrido et al. (TOG 2016, 35(3))"
+DEEP3D = "Deep3D (CVPRW 2019)"
 HIGH_FIDELITY = "Tewari et al. (PAMI 2018)"
 
 
@@ -18,7 +19,7 @@ class QuotedFigure:
     Attributes:
       source: paper and table that print it.
       method: what was measured.
-      num_frames: M at test.
+      num_frames: M at test; None for all frames of a video.
       measure: what the figure is, in the paper's words.
       mean: over the test cases.
       sd: over them.
@@ -27,7 +28,7 @@ class QuotedFigure:
 
     source: str
     method: str
-    num_frames: int
+    num_frames: int | None
     measure: str
     mean: float
     sd: float
@@ -36,6 +37,16 @@ class QuotedFigure:
 
 def _rows(source, measure, rows):
     return [QuotedFigure(source, *row[:2], measure, *row[2:]) for row in rows]
+
+
+def _videos(source, method, figures):
+    """Means and SDs for the three videos of MICC Florence."""
+    values = iter(map(float, figures.split()))
+    measure = "point-to-plane RMSE over 53 subjects"
+    return [
+        QuotedFigure(source, method, None, f"{measure}, {video}", next(values), next(values))
+        for video in ("Cooperative", "Indoor", "Outdoor")
+    ]
 
 
 QUOTED: dict[str, list[QuotedFigure]] = {
@@ -85,10 +96,30 @@ QUOTED: dict[str, list[QuotedFigure]] = {
         [
             (f"{FML}, 0 vectors", 1, 32.54, 8.88, "RGB"),
             (f"{FML}, 10 vectors", 1, 23.13, 6.66, "RGB"),
-            (f"{FML}, 50 vectors", 1, 21.27, 6.04, "RGB"),
+            (f"{FML}, 50 vectors", 1, 21.27, 6.15, "RGB"),
             (f"{FML}, 125 vectors", 1, 20.71, 6.04, "RGB"),
             (f"{FML}, 500 vectors", 1, 20.65, 6.04, "RGB"),
             ("Garrido et al. (TOG 2016, 35(6)), 80 vectors", 1, 21.95, 5.60, "RGB"),
         ],
     ),
+    "micc": [
+        *_videos(
+            "Deep3D, Table 2",
+            "Tran et al. (CVPR 2017), shapes averaged",
+            "1.97 0.49 2.03 0.45 1.93 0.49",
+        ),
+        *_videos(
+            "Deep3D, Table 2",
+            "Genova et al. (CVPR 2018), embeddings averaged",
+            "1.78 0.54 1.78 0.52 1.76 0.54",
+        ),
+        *_videos(
+            "Deep3D, Tables 2 and 5", f"{DEEP3D}, shapes averaged", "1.66 0.52 1.66 0.46 1.69 0.53"
+        ),
+        *_videos(
+            "Deep3D, Table 5",
+            f"{DEEP3D}, coefficients by confidence",
+            "1.60 0.51 1.61 0.44 1.63 0.47",
+        ),
+    ],
 }

@@ -2,17 +2,17 @@
 
 import base64
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import jinja2
 import numpy as np
 
-from fml_tf.evaluation.pictures import case_sheet, cumulative_curve, heat_maps
+from fml_tf.evaluation.pictures import case_sheet, colour_sheet, cumulative_curve, heat_maps
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.results import case_figures
-from fml_tf.evaluation.runner import groups, read_case
+from fml_tf.evaluation.runner import groups, read_case, score_group
 from fml_tf.mesh.files import atomic_path
 
 PICTURE_FOLDER = "pictures"
@@ -20,14 +20,15 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ name }}: evaluation</title>
 <style>body{font:16px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}
 img{max-width:100%}table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;
-border-bottom:1px solid #ccc;text-align:left}</style>
+border-bottom:1px solid #ccc;text-align:left}li{margin:.2em 0}</style>
 {% for block in blocks %}{% if block.kind == "title" %}<h{{ block.level }}>{{ block.text }}
 </h{{ block.level }}>{% elif block.kind == "table" %}<table>{% for row in block.rows %}<tr>
 {% for cell in row %}<{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{{ cell }}
 </{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{% endfor %}</tr>{% endfor %}
-</table>{% else %}<p>{{ block.text }}</p>{% endif %}{% endfor %}
-{% for title, mime, data in pictures %}<h2>{{ title }}</h2>
-<img alt="{{ title }}" src="data:{{ mime }};base64,{{ data }}">{% endfor %}</html>
+</table>{% elif block.kind == "list" %}<ul>{% for item in block.entries %}<li>{{ item }}</li>
+{% endfor %}</ul>{% else %}<p>{{ block.text }}</p>{% endif %}{% endfor %}
+{% for title, data in pictures %}<h2>{{ title }}</h2>
+<img alt="{{ title }}" src="data:image/png;base64,{{ data }}">{% endfor %}</html>
 """
 
 
@@ -36,15 +37,15 @@ def write_pictures(
     methods: Sequence[Method],
     result: dict,
     output_dir: pathlib.Path,
-) -> list[pathlib.Path]:
+) -> dict[str, pathlib.Path]:
     """Draws curve, heat maps and the last method's best, median and worst case.
 
     Returns:
-      The files, in the order of the report.
+      The files by their titles, in the order of the report.
     """
     folder = output_dir / PICTURE_FOLDER
     folder.mkdir(exist_ok=True)
-    measure, paths = protocol.measures[0], []
+    measure, paths = protocol.measures[0], {}
     distances, means = {}, {}
     for method in methods:
         if method.name not in result["methods"]:
@@ -63,12 +64,12 @@ def write_pictures(
     limit = 1.0
     if distances:
         limit = float(np.ceil(np.percentile(np.concatenate(list(distances.values())), 95)))
-        paths.append(folder / "cumulative.png")
-        with atomic_path(paths[-1]) as temporary:
+        paths["Share of points within an error"] = folder / "cumulative.png"
+        with atomic_path(folder / "cumulative.png") as temporary:
             temporary.write_bytes(cumulative_curve(distances, limit))
     if means:
-        paths.append(folder / "heat_maps.png")
-        _write_png(paths[-1], heat_maps(means, limit))
+        paths["Where the error is, on the mean face"] = folder / "heat_maps.png"
+        _write_png(folder / "heat_maps.png", heat_maps(means, limit))
 
     usable = [m for m in methods if case_figures(result, m.name, measure.name)]
     if usable:
@@ -79,18 +80,19 @@ def write_pictures(
         for rank, name in chosen.items():
             sheet = _sheet(protocol, method, name, limit)
             if sheet is not None:
-                paths.append(folder / f"{rank}.png")
-                _write_png(paths[-1], sheet)
+                figure = f"{figures[name]:.2f} {measure.unit}"
+                title = f"{rank.capitalize()} by {measure.name}: {name}, {method.name}, {figure}"
+                paths[title] = folder / f"{rank}.png"
+                _write_png(paths[title], sheet)
     return paths
 
 
 def write_report(
-    name: str, markdown: str, pictures: Sequence[pathlib.Path], output_dir: pathlib.Path
+    name: str, markdown: str, pictures: Mapping[str, pathlib.Path], output_dir: pathlib.Path
 ) -> None:
     """Writes `report.html`: the text of `results.md` and the pictures, in one file."""
     encoded = [
-        (path.stem.replace("_", " "), "image/png", base64.b64encode(path.read_bytes()).decode())
-        for path in pictures
+        (title, base64.b64encode(path.read_bytes()).decode()) for title, path in pictures.items()
     ]
     page = (
         jinja2.Environment(autoescape=True)
@@ -112,14 +114,13 @@ def _sheet(protocol, method, name, limit):
     """Pictures of a case's first group; scored again, which gives the same."""
     case = protocol.load(name)
     frames = groups(len(case.frames), method.num_frames)[0]
-    chosen = [case.frames[i] for i in frames]
     try:
-        score = protocol.score(case, frames, method.predict(name, chosen))
+        prediction, score = score_group(protocol, method, case, frames)
     except (FileNotFoundError, ValueError):
         return None  # another of the case's groups gave its figure
     if score.error_map is None:
-        return None
-    return case_sheet([frame.image for frame in chosen], score.error_map, limit)
+        return colour_sheet(prediction.draw(0)) if prediction.draw else None
+    return case_sheet([case.frames[i].image for i in frames], score.error_map, limit)
 
 
 def _write_png(path, image):
@@ -128,7 +129,7 @@ def _write_png(path, image):
 
 
 def _blocks(markdown):
-    """The few forms that `results.markdown` writes, as blocks for the page."""
+    """The few forms that `markdown` writes, as blocks for the page."""
     blocks = []
     for line in markdown.splitlines():
         text = line.replace("`", "")
@@ -142,6 +143,10 @@ def _blocks(markdown):
             if not blocks or blocks[-1]["kind"] != "table":
                 blocks.append({"kind": "table", "rows": []})
             blocks[-1]["rows"].append(row)
+        elif line.startswith("- "):
+            if not blocks or blocks[-1]["kind"] != "list":
+                blocks.append({"kind": "list", "entries": []})
+            blocks[-1]["entries"].append(text.removeprefix("- "))
         elif text:
-            blocks.append({"kind": "text", "text": text.removeprefix("- ")})
+            blocks.append({"kind": "text", "text": text})
     return blocks

@@ -1,4 +1,4 @@
-"""From the files of all cases to `results.json`, `results.md` and the comparison with others."""
+"""From the files of all cases to `results.json`, and the comparison with other evaluations."""
 
 import pathlib
 from collections.abc import Sequence
@@ -23,53 +23,53 @@ def collect(
     Returns:
       JSON with `methods`: by name, `summaries` of each measure over the cases, `distances`
       (median, mean, standard deviation over all points of all trials), `failed` trials and the
-      number of `trials`; `paired`: comparisons of each two methods by the main measure; `cases`:
-      by name and method, the trials with all figures.
+      number of `trials`; `subsets`: the same for each part of the data set; `paired`: comparisons
+      of each two methods by the main measure; `cases`: by name and method, the trials with all
+      figures.
     """
     num_frames = protocol.cases()
-    cases = {name: {} for name in names}
-    summaries = {}
-    for method in methods:
-        applied = [name for name in names if groups(num_frames[name], method.num_frames)]
-        if not applied:
-            continue
-        pooled = []
-        for name in applied:
-            trials, distances = read_case(output_dir, method, name)
-            cases[name][method.name] = trials
-            pooled.append(distances.reshape(-1))
-        summaries[method.name] = _summarise_method(
-            protocol, [cases[name][method.name] for name in applied], seed
-        )
-        pooled = np.concatenate(pooled)
-        if len(pooled):
-            summaries[method.name]["distances"] = {
-                "median": _rounded(np.median(pooled)),
-                "mean": _rounded(pooled.mean(dtype=np.float64)),
-                "sd": _rounded(pooled.std(dtype=np.float64)),
-                "points": len(pooled),
-            }
-    result = {"methods": summaries, "cases": cases}
+    cases, distances, subsets = {}, {}, {}
+    for name in names:
+        cases[name] = {}
+        for method in methods:
+            if groups(num_frames[name], method.num_frames):
+                cases[name][method.name], rows = read_case(output_dir, method, name)
+                distances[name, method.name] = rows.reshape(-1)
+        if subset := protocol.subset(name):
+            subsets.setdefault(subset, []).append(name)
+
+    def summaries(members):
+        found = {}
+        for method in methods:
+            applied = [name for name in members if method.name in cases[name]]
+            if applied:
+                trials = {name: cases[name][method.name] for name in applied}
+                points = [distances[name, method.name] for name in applied]
+                found[method.name] = _summarise_method(protocol, trials, points, seed)
+        return found
+
+    result = {
+        "methods": summaries(names),
+        "subsets": {subset: summaries(subsets[subset]) for subset in sorted(subsets)},
+        "cases": cases,
+    }
     result["paired"] = _pairs(protocol, result, seed)
     return result
 
 
 def case_figures(result: dict, method: str, measure: str) -> dict[str, float]:
     """A measure of each case that has it: the mean over the case's trials."""
-    figures = {}
-    for name, by_method in result["cases"].items():
-        values = [
-            trial["figures"][measure]
-            for trial in by_method.get(method, [])
-            if measure in trial.get("figures", {})
-        ]
-        if values:
-            figures[name] = float(np.mean(values))
-    return figures
+    return {
+        name: float(np.mean(values))
+        for name, by_method in result["cases"].items()
+        if (values := _figures(by_method.get(method, []), measure))
+    }
 
 
-def compare_results(ours: dict, theirs: dict, measure: str, seed: int) -> list[dict]:
+def compare_results(protocol: Protocol, ours: dict, theirs: dict, seed: int) -> list[dict]:
     """Paired comparison of the methods that two evaluations share, on the cases that they share.
+
+    By the protocol's main measure.
 
     Where they share no method, as with `--predictions`, each of ours against each of theirs.
 
@@ -78,24 +78,27 @@ def compare_results(ours: dict, theirs: dict, measure: str, seed: int) -> list[d
     """
     shared = [(name, name) for name in ours["methods"] if name in theirs["methods"]]
     pairs = shared or [(a, b) for a in ours["methods"] for b in theirs["methods"]]
-    rows = [_pair(ours, a, theirs, b, measure, seed) for a, b in pairs]
+    rows = [_pair(protocol, ours, a, theirs, b, seed) for a, b in pairs]
     rows = [row for row in rows if row]
     if not rows:
-        raise ValueError(f"the evaluations share no case with the figure {measure!r}")
+        raise ValueError(
+            f"the evaluations share no case with the figure {protocol.measures[0].name!r}"
+        )
     return rows
 
 
-def _summarise_method(protocol, trials_of_cases, seed):
-    trials = [trial for case in trials_of_cases for trial in case]
+def _summarise_method(protocol, trials_of_cases, distances, seed):
+    trials = [trial for case in trials_of_cases.values() for trial in case]
     summaries = {}
     for measure in protocol.measures:
-        per_case = [
-            [t["figures"][measure.name] for t in case if measure.name in t.get("figures", {})]
-            for case in trials_of_cases
-        ]
-        values = [np.mean(values) for values in per_case if values]
-        if values:
-            summary = summarise(values, seed)
+        figures = {
+            name: np.mean(values)
+            for name, case in trials_of_cases.items()
+            if (values := _figures(case, measure.name))
+        }
+        if figures:
+            people = [protocol.person(name) for name in figures]
+            summary = summarise(list(figures.values()), seed, people)
             summaries[measure.name] = {
                 "mean": _rounded(summary.mean),
                 "interval": summary.interval and [_rounded(v) for v in summary.interval],
@@ -103,31 +106,51 @@ def _summarise_method(protocol, trials_of_cases, seed):
                 "sd": _rounded(summary.sd),
                 "cases": summary.n,
             }
-    return {
+    result = {
         "summaries": summaries,
         "cases": len(trials_of_cases),
         "trials": len(trials),
         "failed": [{"frames": t["frames"], "reason": t["failed"]} for t in trials if "failed" in t],
+        "left_out": sorted({name for t in trials for name in t.get("left_out", [])}),
     }
+    pooled = np.concatenate(distances)
+    if len(pooled):
+        result["distances"] = {
+            "median": _rounded(np.median(pooled)),
+            "mean": _rounded(pooled.mean(dtype=np.float64)),
+            "sd": _rounded(pooled.std(dtype=np.float64)),
+            "points": len(pooled),
+        }
+    return result
+
+
+def _figures(trials, measure):
+    return [t["figures"][measure] for t in trials if measure in t.get("figures", {})]
 
 
 def _pairs(protocol, result, seed):
-    names, measure = list(result["methods"]), protocol.measures[0].name
+    names = list(result["methods"])
     rows = [
-        _pair(result, ours, result, theirs, measure, seed)
+        _pair(protocol, result, ours, result, theirs, seed)
         for i, theirs in enumerate(names)
         for ours in names[i + 1 :]
     ]
     return [row for row in rows if row]
 
 
-def _pair(result_a, method_a, result_b, method_b, measure, seed):
+def _pair(protocol, result_a, method_a, result_b, method_b, seed):
+    measure = protocol.measures[0].name
     ours = case_figures(result_a, method_a, measure)
     theirs = case_figures(result_b, method_b, measure)
     shared = [name for name in ours if name in theirs]
     if not shared:
         return None
-    comparison = compare([ours[n] for n in shared], [theirs[n] for n in shared], seed)
+    comparison = compare(
+        [ours[name] for name in shared],
+        [theirs[name] for name in shared],
+        seed,
+        [protocol.person(name) for name in shared],
+    )
     return {
         "ours": method_a,
         "theirs": method_b,
@@ -141,75 +164,3 @@ def _pair(result_a, method_a, result_b, method_b, measure, seed):
 
 def _rounded(value):
     return float(f"{float(value):.6g}")
-
-
-def markdown(protocol: Protocol, result: dict) -> str:
-    """The tables of `results.md`: figures of each method, the papers' beside them, comparisons."""
-    methods = result["methods"]
-    lines = [f"# {protocol.name}", "", _settings_line(result), ""]
-    lines += _row("measure", "unit", *methods)
-    lines += _row("---", "---", *["---"] * len(methods))
-    for measure in protocol.measures:
-        cells = [_cell(m["summaries"].get(measure.name)) for m in methods.values()]
-        lines += _row(f"`{measure.name}`", measure.unit, *cells)
-    if any("distances" in m for m in methods.values()):
-        cells = [_distances_cell(m.get("distances")) for m in methods.values()]
-        lines += _row("all points", "mm", *cells)
-    lines += _row("cases", "", *[str(m["cases"]) for m in methods.values()])
-    lines += _row(
-        "failed trials", "", *[f"{len(m['failed'])} of {m['trials']}" for m in methods.values()]
-    )
-    lines += [
-        "",
-        "Mean ± SD over cases [95 % interval of the mean]; all points: median, mean ± SD.",
-    ]
-    lines += [f"- `{m.name}`: {m.meaning}" for m in protocol.measures]
-    for title, rows in (
-        ("Paired comparisons", result["paired"]),
-        ("Compared with another evaluation", result.get("compared", [])),
-    ):
-        if rows:
-            lines += ["", f"## {title}", "", *_row("ours", "theirs", "difference", "p", "cases")]
-            lines += _row(*["---"] * 5)
-            for row in rows:
-                interval = _interval(row["interval"])
-                lines += _row(
-                    row["ours"],
-                    row["theirs"],
-                    f"{row['difference']:+.3f}{interval}",
-                    f"{row['p_value']:.2g}",
-                    str(row["cases"]),
-                )
-            lines += ["", f"Of `{rows[0]['measure']}`; negative: ours is better. Two-sided p of a"]
-            lines += ["paired sign-flip permutation test."]
-    failed = [(n, f) for n, m in methods.items() for f in m["failed"]]
-    if failed:
-        lines += ["", "## Failed", ""]
-        lines += [f"- {n}: {', '.join(f['frames'])} {f['reason']}" for n, f in failed]
-    return "\n".join(lines) + "\n"
-
-
-def _settings_line(result):
-    parts = [f"{key}: `{value}`" for key, value in result["identity"]["settings"].items()]
-    parts.append(f"predicted by {result['identity']['predictor'][:16]}")
-    return " · ".join(parts)
-
-
-def _row(*cells):
-    return ["| " + " | ".join(cells) + " |"]
-
-
-def _cell(summary):
-    if summary is None:
-        return "–"
-    return f"{summary['mean']:.3f} ± {summary['sd']:.3f}{_interval(summary['interval'])}"
-
-
-def _distances_cell(distances):
-    if distances is None:
-        return "–"
-    return f"{distances['median']:.3f}, {distances['mean']:.3f} ± {distances['sd']:.3f}"
-
-
-def _interval(interval):
-    return "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -9,8 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fml_tf.config import write_json
+from fml_tf.evaluation.predictions import Prediction
 from fml_tf.evaluation.predictors import Method
-from fml_tf.evaluation.protocols.base import Case, Protocol
+from fml_tf.evaluation.protocols.base import Case, Protocol, Score
 from fml_tf.mesh.files import atomic_path
 
 IDENTITY_FILE = "evaluation.json"
@@ -43,11 +44,13 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
     return output_dir
 
 
-def groups(num_frames: int, size: int) -> list[list[int]]:
+def groups(num_frames: int, size: int | None) -> list[list[int]]:
     """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
 
-    So every M sees the same pictures, and a case's figure is the mean over its groups.
+    So every M sees the same pictures, and a case's figure is the mean over its groups. None makes
+    one group of all.
     """
+    size = size or num_frames
     return [list(range(i, i + size)) for i in range(0, num_frames - size + 1, size)]
 
 
@@ -86,14 +89,28 @@ def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathl
     for frames in groups(len(case.frames), method.num_frames):
         trial = {"frames": [case.frames[i].name for i in frames]}
         try:
-            prediction = method.predict(case.name, [case.frames[i] for i in frames])
-            score = protocol.score(case, frames, prediction)
+            prediction, score = score_group(protocol, method, case, frames)
         except (FileNotFoundError, ValueError) as error:
             trials.append({**trial, "failed": _one_line(error)})
             continue
+        if prediction.left_out:
+            trial["left_out"] = list(prediction.left_out)
         trials.append({**trial, "figures": dict(score.figures)})
         distances.append(score.distances)
     _write_case(output_dir, method, case.name, trials, distances)
+
+
+def score_group(
+    protocol: Protocol, method: Method, case: Case, frames: Sequence[int]
+) -> tuple[Prediction, Score]:
+    """Predicts from the frames of those numbers and scores it.
+
+    Raises:
+      FileNotFoundError, ValueError: they cannot be predicted from, or the prediction not scored.
+    """
+    prediction = method.predict(case.name, [case.frames[i] for i in frames])
+    used = [i for i in frames if case.frames[i].name not in prediction.left_out]
+    return prediction, protocol.score(case, used, prediction)
 
 
 def read_case(output_dir: pathlib.Path, method: Method, name: str) -> tuple[list, np.ndarray]:

@@ -1,6 +1,10 @@
-"""What the figures of many cases say: summaries with intervals, and paired comparison."""
+"""What the figures of many cases say: summaries with intervals, and paired comparison.
+
+Cases of one person are not independent: people are resampled, and their signs flipped, as a whole.
+"""
 
 import dataclasses
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import scipy.stats
@@ -15,7 +19,7 @@ class Summary:
 
     Attributes:
       mean: over the cases.
-      interval: 95 % confidence interval of the mean, by bootstrap over the cases; None for n = 1.
+      interval: 95 % confidence interval of the mean, by bootstrap over people; None for only one.
       median: over the cases.
       sd: standard deviation (n − 1 in the denominator); 0 for n = 1.
       n: cases that have a figure.
@@ -28,12 +32,13 @@ class Summary:
     n: int
 
 
-def summarise(values: np.ndarray, seed: int) -> Summary:
+def summarise(values: np.ndarray, seed: int, people: Sequence[Hashable] | None = None) -> Summary:
     """Summarises figures [n].
 
     Args:
-      values: finite, one a case that is independent of the others (a person, not a frame).
+      values: finite, one a case.
       seed: of the resampling.
+      people: whom each case shows; None if each is somebody else.
 
     Raises:
       ValueError: no value, or one that is not finite.
@@ -41,7 +46,7 @@ def summarise(values: np.ndarray, seed: int) -> Summary:
     values = _checked(values)
     return Summary(
         mean=float(values.mean()),
-        interval=_interval(values, seed),
+        interval=_interval(*_by_person(values, people), seed),
         median=float(np.median(values)),
         sd=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
         n=len(values),
@@ -54,7 +59,7 @@ class Comparison:
 
     Attributes:
       difference: mean of ours minus theirs.
-      interval: 95 % confidence interval of it, by bootstrap over the cases; None for n = 1.
+      interval: 95 % confidence interval of it, by bootstrap over people; None for only one.
       p_value: two-sided, of a paired permutation (sign flip) test of the mean difference.
       n: cases that both have a figure for.
     """
@@ -65,10 +70,19 @@ class Comparison:
     n: int
 
 
-def compare(ours: np.ndarray, theirs: np.ndarray, seed: int) -> Comparison:
+def compare(
+    ours: np.ndarray, theirs: np.ndarray, seed: int, people: Sequence[Hashable] | None = None
+) -> Comparison:
     """Compares the figures [n] of two methods on the same n cases.
 
-    The test is exact where n is small enough to try all 2^n flips, and by random flips otherwise.
+    The test is exact where there are few enough people to try all flips, and by random flips
+    otherwise.
+
+    Args:
+      ours: finite, one a case.
+      theirs: of the same cases.
+      seed: of the resampling.
+      people: as in `summarise`.
 
     Raises:
       ValueError: different numbers of cases, none, or a value that is not finite.
@@ -77,9 +91,10 @@ def compare(ours: np.ndarray, theirs: np.ndarray, seed: int) -> Comparison:
     if ours.shape != theirs.shape:
         raise ValueError(f"{len(ours)} and {len(theirs)} cases are not pairs")
     differences = ours - theirs
-    if len(differences) > 1:
+    sums, counts = _by_person(differences, people)
+    if len(sums) > 1:
         p_value = scipy.stats.permutation_test(
-            (differences,),
+            (sums,),
             lambda x, axis: np.mean(x, axis=axis),
             permutation_type="samples",
             vectorized=True,
@@ -90,7 +105,7 @@ def compare(ours: np.ndarray, theirs: np.ndarray, seed: int) -> Comparison:
         p_value = 1.0
     return Comparison(
         difference=float(differences.mean()),
-        interval=_interval(differences, seed),
+        interval=_interval(sums, counts, seed),
         p_value=float(p_value),
         n=len(differences),
     )
@@ -103,13 +118,21 @@ def _checked(values):
     return values
 
 
-def _interval(values, seed):
-    if len(values) < 2:
+def _by_person(values, people):
+    """Sum of each person's figures, and their number."""
+    if people is None:
+        return values, np.ones(len(values))
+    _, person = np.unique(np.asarray(people), return_inverse=True)
+    return np.bincount(person, values), np.bincount(person).astype(float)
+
+
+def _interval(sums, counts, seed):
+    if len(sums) < 2:
         return None
     rng = np.random.default_rng(seed)
-    means = [
-        values[rng.integers(0, len(values), (_BLOCK, len(values)))].mean(axis=1)
-        for _ in range(_RESAMPLES // _BLOCK)
-    ]
+    means = []
+    for _ in range(_RESAMPLES // _BLOCK):
+        drawn = rng.integers(0, len(sums), (_BLOCK, len(sums)))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)

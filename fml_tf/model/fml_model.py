@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -135,7 +136,13 @@ class FmlModel(keras.Model):
         self.face_model.build()
         self.built = True
 
-    def encode(self, frames, frame_mask, identity_at_mean: bool = False) -> FaceParameters:
+    def encode(
+        self,
+        frames,
+        frame_mask,
+        identity_at_mean: bool = False,
+        restrict_identity: Callable | None = None,
+    ) -> FaceParameters:
         """Regresses all parameters of a batch (paper, section 3.4).
 
         Args:
@@ -143,6 +150,8 @@ class FmlModel(keras.Model):
           frame_mask: [B, M] bool; frames that are False do not touch the identity. Each person
             needs one that is True.
           identity_at_mean: hold shape and albedo parameters at zero (stage 1 of the training).
+          restrict_identity: from the regressed shape and albedo parameters to the nearest ones of a
+            smaller model; pose, expression and light are regressed under those.
 
         Returns:
           The parameters. Those of a masked frame are regressed too, under the identity of the
@@ -158,6 +167,8 @@ class FmlModel(keras.Model):
         shape, albedo = self.identity_network(pooled)
         if identity_at_mean:
             shape, albedo = tf.zeros_like(shape), tf.zeros_like(albedo)
+        elif restrict_identity is not None:
+            shape, albedo = restrict_identity(shape, albedo)
         outputs = self.parameter_network((tf.concat([shape, albedo], axis=-1), low))
         outputs = tf.reshape(outputs, (batch_size, num_frames, outputs.shape[-1]))
         rotation, translation, expression, illumination = tf.split(

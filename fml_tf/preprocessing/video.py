@@ -68,6 +68,17 @@ def read_frames(path: str | os.PathLike, step: int = 1) -> Iterator[tuple[int, n
         raise VideoError(f"{path}: no frame can be decoded")
 
 
+def count_frames(path: str | os.PathLike) -> int:
+    """Counts the frames that are there, whatever the header says, by going through them.
+
+    Raises:
+      FileNotFoundError: no such file.
+      VideoError: not a video, or its header is lost.
+    """
+    with _open(path) as capture:
+        return sum(1 for _ in iter(capture.grab, False))
+
+
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
     if not pathlib.Path(path).is_file():

@@ -78,6 +78,8 @@ class Score:
 class Protocol(TypingProtocol):
     """A data set with its measures. It yields cases and scores shapes; it knows no network.
 
+    To be inherited from.
+
     Attributes:
       name: of the data set.
       settings: all that the figures depend on beside the prediction; JSON.
@@ -92,7 +94,19 @@ class Protocol(TypingProtocol):
     template_region: np.ndarray | None
 
     def cases(self) -> Mapping[str, int]:
-        """Names of all cases with the number of frames of each, in a fixed order."""
+        """Names of all cases with the number of frames of each, in a fixed order.
+
+        A case that turns out to have fewer, such as a short video, is scored with those.
+        """
+
+    def subset(self, name: str) -> str:
+        """The part of the data set that a case belongs to; "" where results are not split."""
+        del name
+        return ""
+
+    def person(self, name: str) -> str:
+        """Whom a case shows: cases of one person are not independent."""
+        return name
 
     def load(self, name: str) -> Case:
         """Reads a case.

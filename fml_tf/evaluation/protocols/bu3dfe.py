@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, seven_of_83
 from fml_tf.evaluation.measures import mean, per_vertex, point_to_point, rms
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import one_file, require_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
@@ -57,7 +57,7 @@ class ScanTruth:
     points: np.ndarray
 
 
-class Bu3dfe:
+class Bu3dfe(Protocol):
     """See `Protocol`. A case is one scan, its frames the two photographs of its texture.
 
     Layout under `root`, for scan F0001_AN01 of a subject of race WH: `F0001/F0001_AN01WH_F3D.wrl`
@@ -101,6 +101,10 @@ class Bu3dfe:
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
         return {name: 2 for name in self._names}
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the subject."""
+        return name.split("_")[0]
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is a `ScanTruth`."""

@@ -10,7 +10,7 @@ import numpy as np
 from fml_tf.evaluation.clay_landmarks import clay_landmarks
 from fml_tf.evaluation.measures import mean, point_to_point
 from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import require_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.mesh.alignment import procrustes
@@ -59,7 +59,7 @@ class PoseTruth:
     triangles: np.ndarray
 
 
-class FaceWarehouse:
+class FaceWarehouse(Protocol):
     """See `Protocol`. A case is one mesh with its one picture.
 
     Layout under `root`: `Tester_N/TrainingPose/pose_K.obj`, K from 0 to 19, with `pose_K.png`, and
@@ -95,6 +95,10 @@ class FaceWarehouse:
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
         return {f"{name}/pose_{k}": 1 for name in self._testers for k in range(NUM_POSES)}
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the tester."""
+        return name.split("/")[0]
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is a `PoseTruth`."""

@@ -1,9 +1,13 @@
 """What the readers of published layouts share: files that must be there, landmark files."""
 
+import json
 import pathlib
 from xml.etree import ElementTree
 
 import numpy as np
+
+# The parts of a face in the order of iBUG's 68 landmarks, by menpo's names.
+_PARTS = ("chin", "leyebrow", "reyebrow", "nose", "leye", "reye", "mouth")
 
 
 def require_folder(path: pathlib.Path, what: str) -> pathlib.Path:
@@ -56,3 +60,25 @@ def read_picked_points(path: pathlib.Path) -> np.ndarray:
     if not values or not np.isfinite(values).all():
         raise ValueError(f"{path}: holds no finite point")
     return np.array(values)
+
+
+def read_ljson(path: pathlib.Path) -> np.ndarray:
+    """The 68 landmarks [68, 3] of menpo's landmark file, version 2 or 3, in iBUG's order.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file, or not 68 points in space.
+    """
+    require_file(path, "a landmark file")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        (group,) = content["groups"].values() if "groups" in content else [content]
+        points = np.array(group["landmarks"]["points"], np.float64)
+        parts = {label["label"]: label["mask"] for label in group["labels"]}
+        if set(_PARTS) <= set(parts):  # The file may have them in another order.
+            points = points[np.concatenate([parts[name] for name in _PARTS])]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path}: not landmarks of menpo: {error!r}") from None
+    if points.shape != (68, 3) or not np.isfinite(points).all():
+        raise ValueError(f"{path}: expected 68 finite points, got {points.shape}")
+    return points

@@ -7,7 +7,7 @@ import numpy as np
 
 from fml_tf.evaluation.measures import point_to_point
 from fml_tf.evaluation.predictions import Frame, Prediction
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import (
     one_file,
     read_picked_points,
@@ -21,7 +21,7 @@ from fml_tf.mesh.surface import Surface
 from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.flame import unpickle_arrays
 
-IMAGE_LIST = "imagepathsvalidation.txt"
+IMAGE_LIST, TEST_IMAGE_LIST = "imagepathsvalidation.txt", "imagepathstest.txt"
 _RELEASE = pathlib.Path("NoW_Dataset", "final_release_version")
 _IMAGES, _BOXES = _RELEASE / "iphone_pictures", _RELEASE / "detected_face"
 _SCANS, _LANDMARKS = pathlib.Path("scans"), pathlib.Path("scans_lmks_onlypp")
@@ -30,7 +30,7 @@ _SCANS, _LANDMARKS = pathlib.Path("scans"), pathlib.Path("scans_lmks_onlypp")
 _CENTRE, _RADIUS = 0.3, 1.4
 
 
-class NowChallenge:
+class NowChallenge(Protocol):
     """See `Protocol`. A case is one challenge of one subject, its frames the listed pictures.
 
     Layout under `root`: `imagepathsvalidation.txt` with lines SUBJECT/CHALLENGE/IMAGE.jpg; the
@@ -38,9 +38,13 @@ class NowChallenge:
     face boxes `.npy` under `.../detected_face`; `scans/SUBJECT/*.obj` in mm;
     `scans_lmks_onlypp/SUBJECT/*.pp` with seven points.
 
+    The scans of the challenge's test subjects are not given out: their pictures
+    (`imagepathstest.txt`) can be predicted, for a submission, but not scored here.
+
     Args:
       root: the folder.
       metrical: the metrical variant: nothing is scaled.
+      test: the pictures to hand in; no case gets a figure.
 
     Raises:
       FileNotFoundError: no list of pictures, or no scans.
@@ -50,11 +54,13 @@ class NowChallenge:
     name = "now"
     template_region = None
 
-    def __init__(self, root: str, metrical: bool = False):
-        self._root, self._metrical = pathlib.Path(root), metrical
-        listing = require_file(self._root / IMAGE_LIST, "the list of pictures")
-        require_folder(self._root / _SCANS, "SUBJECT/*.obj")
-        self.settings = {"metrical": metrical}
+    def __init__(self, root: str, metrical: bool = False, test: bool = False):
+        self._root, self._metrical, self._test = pathlib.Path(root), metrical, test
+        list_name = TEST_IMAGE_LIST if test else IMAGE_LIST
+        listing = require_file(self._root / list_name, "the list of pictures")
+        if not test:
+            require_folder(self._root / _SCANS, "SUBJECT/*.obj")
+        self.settings = {"metrical": metrical, "pictures": list_name}
         aligned = "rigid alignment" if metrical else "alignment with scale"
         self.measures = (
             Measure("mean", "mm", f"mean distance of the scan to the face after {aligned}"),
@@ -72,8 +78,25 @@ class NowChallenge:
         """See `Protocol.cases`."""
         return {name: len(pictures) for name, pictures in self._pictures.items()}
 
+    def subset(self, name: str) -> str:
+        """See `Protocol.subset`: the challenge."""
+        return name.split("/")[1]
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`: the subject."""
+        return name.split("/")[0]
+
     def load(self, name: str) -> Case:
-        """See `Protocol.load`; the truth is the cropped scan's mesh and the seven landmarks."""
+        """See `Protocol.load`; the truth is the scan's mesh and the seven landmarks."""
+        frames = []
+        for picture in self._pictures[name]:
+            path = pathlib.Path(name, picture)
+            image = read_image(self._root / _IMAGES / path)
+            box = read_box((self._root / _BOXES / path).with_suffix(".npy"))
+            frames.append(Frame(str(path.with_suffix("")), image, box=box))
+        return Case(name, frames, None if self._test else self._read_scan(name))
+
+    def _read_scan(self, name):
         subject = name.split("/")[0]
         landmarks = read_picked_points(
             one_file(self._root / _LANDMARKS / subject, "*.pp", "the scan's landmarks")
@@ -81,17 +104,13 @@ class NowChallenge:
         if len(landmarks) != 7:
             raise ValueError(f"{name}: the scan has {len(landmarks)} landmarks, not 7")
         scan = read_mesh(one_file(self._root / _SCANS / subject, "*.obj", "the scan"))
-        frames = []
-        for picture in self._pictures[name]:
-            path = pathlib.Path(name, picture)
-            image = read_image(self._root / _IMAGES / path)
-            box = read_box((self._root / _BOXES / path).with_suffix(".npy"))
-            frames.append(Frame(str(path.with_suffix("")), image, box=box))
-        return Case(name, frames, (np.asarray(scan.vertices), np.asarray(scan.faces), landmarks))
+        return np.asarray(scan.vertices), np.asarray(scan.faces), landmarks
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
         """See `Protocol.score`: the neutral shape counts."""
         del frames  # All pictures of a case have one truth.
+        if case.truth is None:
+            return Score({}, np.zeros(0), None)
         vertices, triangles, landmarks = case.truth
         inside = face_crop(vertices, landmarks)
         shape = prediction.shape

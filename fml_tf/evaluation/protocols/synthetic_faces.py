@@ -11,12 +11,11 @@ from fml_tf.evaluation.measures import (
     landmark_error,
     mean,
     per_vertex,
-    point_to_plane,
-    point_to_point,
+    point_and_plane,
     rms,
 )
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Score
+from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.registration import fit_surface
 from fml_tf.mesh.surface import Surface, vertex_areas
@@ -48,7 +47,7 @@ MEASURES = (
 )
 
 
-class SyntheticFaces:
+class SyntheticFaces(Protocol):
     """See `Protocol`. A case is a person (`person_id`), its frames those of one example.
 
     Args:
@@ -107,9 +106,10 @@ class SyntheticFaces:
         some = slice(None, None, _FIT_STRIDE)
         fit = fit_surface(surface, neutral[face][some], initial, areas[some])
         local = fit.apply_inverse(neutral[face])
-        to_surface = fit.scale * point_to_point(local, surface)
+        to_surface, to_plane = point_and_plane(local, surface)
+        to_surface *= fit.scale
         figures["surface"] = mean(to_surface, areas)
-        figures["surface_plane"] = rms(fit.scale * point_to_plane(local, surface), areas)
+        figures["surface_plane"] = rms(fit.scale * to_plane, areas)
 
         if corresponds and prediction.fit is not None:
             figures |= self._score_fit(truth, list(frames), prediction)

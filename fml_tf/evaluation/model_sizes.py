@@ -1,0 +1,110 @@
+"""Smaller models cut out of a trained one, for the paper's Table 4 (supplemental).
+
+The paper compares models of 0 to 500 vectors and does not say how it got them. Here they are
+truncations of one model: its reconstructions of many pictures are analysed by PCA (supplemental,
+section 1.1), and the model of k vectors has their mean and first k components, of shape and of
+albedo each. Whatever face the network regresses is projected onto these, orthogonally in mm and in
+RGB; pose, expression and light are then regressed under the face that is left.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from fml_tf.evaluation.predictions import Frame
+from fml_tf.evaluation.predictors import Method, ModelPredictor
+from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
+
+TABLE_SIZES = (0, 10, 50, 125, 500)
+
+
+class TruncatedModels:
+    """Models of fewer vectors.
+
+    Args:
+      predictor: of the whole model.
+      pictures: of people, for the PCA; not the ones that are scored. Those that cannot be read, or
+        in which no face is found, are passed over.
+    """
+
+    def __init__(self, predictor: ModelPredictor, pictures: Sequence[Frame]):
+        self._predictor, self._pictures = predictor, pictures
+
+    def methods(self) -> list[Method]:
+        """A method for each size of the table that the model and the pictures suffice for.
+
+        The last is the whole model, named by the number of its vectors.
+        """
+        config = self._predictor.model.config
+        whole = max(config.shape_size, config.albedo_size)
+        sizes = [size for size in TABLE_SIZES if size < min(whole, len(self._pictures))]
+        methods = [
+            Method(f"{size} vectors", 1, functools.partial(self._predict, size)) for size in sizes
+        ]
+        return [*methods, Method(f"{whole} vectors", 1, self._predictor.predict_pooled)]
+
+    def _predict(self, size, case, frames):
+        return self._predictor.predict_pooled(case, frames, self._restrictions(size))
+
+    @functools.cache  # noqa: B019 - lives as long as the run
+    def _restrictions(self, size):
+        components, bases = self._components, self._bases
+        maps = [projection(part, basis, size) for part, basis in zip(components, bases)]
+
+        def restrict(shape, albedo):
+            return tuple(
+                mean + tf.matmul(parameters - mean, matrix, transpose_b=True)
+                for parameters, (mean, matrix) in zip((shape, albedo), maps)
+            )
+
+        return restrict
+
+    @functools.cached_property
+    def _bases(self):
+        """Triangular factors of the shape basis [3V, g] and of the albedo basis [3V, |β|].
+
+        They keep lengths: ‖basis · x‖ = ‖factor · x‖, so that PCA need not be done on vertices.
+        """
+        face_model = self._predictor.model.face_model
+        shape = face_model.skin(face_model.node_displacements(tf.eye(face_model.shape_size)))
+        bases = tf.reshape(shape, (-1, face_model.shape_size)), face_model.albedo_basis.value
+        return [np.linalg.qr(basis.numpy().astype(np.float64), mode="r") for basis in bases]
+
+    @functools.cached_property
+    def _components(self) -> list[PrincipalComponents]:
+        """Of the faces of the pictures, in the coordinates of `_bases`."""
+        identities = []
+        for frame in tqdm(self._pictures, desc="faces for the PCA", unit="picture"):
+            try:
+                identities.append(self._predictor.identity([frame]))
+            except (FileNotFoundError, ValueError):
+                continue
+        if len(identities) < 2:
+            raise ValueError("no faces in the pictures that the PCA needs")
+        return [
+            principal_components(np.stack(parameters) @ basis.T, len(identities))
+            for parameters, basis in zip(zip(*identities), self._bases)
+        ]
+
+
+def projection(
+    components: PrincipalComponents, basis: np.ndarray, size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The orthogonal projection onto the first components, as an affine map of parameters.
+
+    Args:
+      components: of basis · x over many parameters x.
+      basis: [D, g] of full column rank, or the least change to x is made that its null space
+        leaves open.
+      size: how many components to keep.
+
+    Returns:
+      The fixed point [g] and the matrix [g, g] float32: x ↦ fixed + matrix · (x − fixed).
+    """
+    inverse = np.linalg.pinv(basis, rcond=1e-9)
+    kept = components.basis[:, :size]
+    matrix = inverse @ kept @ (kept.T @ basis)
+    return tf.constant(inverse @ components.mean, tf.float32), tf.constant(matrix, tf.float32)
