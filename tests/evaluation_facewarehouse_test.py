@@ -88,14 +88,14 @@ def test_expression_counts_in_the_main_measure(protocol):
 
 
 def test_clay_landmarks_are_near_the_true_ones():
-    template = load_makehuman("4k", "asian-female-young")
+    template, detector = load_makehuman("4k", "asian-female-young"), DlibLandmarkDetector()
     vertices = 0.01 * template.mean_shape
-    found = clay_landmarks(vertices, template.triangles, DlibLandmarkDetector())
+    found = clay_landmarks(vertices, template.triangles, detector)
     true = template.mean_shape[template.landmark_vertices][SEVEN]
     away = np.linalg.norm(template.mean_shape[found] - true, axis=1)
     assert away.max() < 8.0 and away.mean() < 4.0
     with pytest.raises(ValueError, match="no face is found"):
-        clay_landmarks(vertices * (1, 1, -1), template.triangles, DlibLandmarkDetector())
+        clay_landmarks(vertices * (1, 1, -1), template.triangles, detector)
 
 
 def test_a_missing_mesh_is_named(protocol):
