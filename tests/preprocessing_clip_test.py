@@ -13,7 +13,13 @@ from datasets.video_faces.video_faces_dataset_builder import VideoFacesConfig
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.preprocessing.video import VideoError, read_frames, video_info
+from fml_tf.preprocessing.video import (
+    VideoError,
+    index_frames,
+    read_chosen_frames,
+    read_frames,
+    video_info,
+)
 from fml_tf.template.loading import load_template
 
 
@@ -48,7 +54,10 @@ def videos(tmp_path_factory):
 def test_frames_are_read_in_order_with_their_numbers(videos):
     assert video_info(videos / "good.mp4").num_frames == 10
     assert video_info(videos / "good.mp4").frames_per_second == pytest.approx(25)
-    numbers, frames = zip(*read_frames(videos / "good.mp4", step=3), strict=True)
+    index = index_frames(videos / "good.mp4")
+    np.testing.assert_allclose(index.seconds, np.arange(10) / 25, atol=1e-6)
+    chosen = read_chosen_frames(videos / "good.mp4", index, [0, 3, 6, 9])
+    numbers, frames = zip(*chosen, strict=True)
     assert numbers == (0, 3, 6, 9)
     original = portrait_frames(10)
     for number, frame in zip(numbers, frames, strict=True):

@@ -56,8 +56,11 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Reads videos from the manual folder; see `build` for the short way."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 - TFDS's own protocol
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
+        "1.0.0": "Initial release.",
+        "1.1.0": "Faces are followed from frame to frame; the feature `seconds`.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
         " folders: then the first folder is the person, else the clip's name is."
@@ -75,6 +78,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "rotation": _tensor(num_frames, 3),
             "crop_transforms": _tensor(num_frames, 2, 3),
             "frame_numbers": tfds.features.Tensor(shape=(num_frames,), dtype=np.int32),
+            "seconds": _tensor(num_frames),
             "person_id": tfds.features.Text(),
             "clip": tfds.features.Text(),
         }

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
+from fml_tf.preprocessing.face_track import FaceTrack
+from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
+from fml_tf.preprocessing.landmarks import DetectedFace, DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
-from fml_tf.preprocessing.video import read_frames, video_info
+from fml_tf.preprocessing.video import FrameIndex, index_frames, read_chosen_frames
 
 
 class ClipError(ValueError):
@@ -56,7 +58,8 @@ class MultiFrameImage:
       landmarks: [M, 66, 2] float32 crop px.
       landmark_confidence: [M, 66] float32 in [0, 1].
       rotation: [M, 3] float32, head pose of the mean face, rotation vectors in camera space.
-      frame_numbers: [M] int32, counted from 0 in the clip.
+      frame_numbers: [M] int32, counted from 0 in the video file.
+      seconds: [M] float32, when they are shown, since the start of the video.
       crop_transforms: [M, 2, 3] float32, affine maps from source to crop px.
     """
 
@@ -65,6 +68,7 @@ class MultiFrameImage:
     landmark_confidence: np.ndarray
     rotation: np.ndarray
     frame_numbers: np.ndarray
+    seconds: np.ndarray
     crop_transforms: np.ndarray
 
 
@@ -73,6 +77,7 @@ def prepare_clip(
     detector: LandmarkDetector,
     template_landmarks: np.ndarray,
     settings: ClipSettings,
+    face_track: FaceTrack | None = None,
 ) -> list[MultiFrameImage]:
     """Makes the multi-frame images of a clip, one or more.
 
@@ -81,15 +86,21 @@ def prepare_clip(
       detector: finds faces and landmarks.
       template_landmarks: [66, 3] mm, see `prepare_image`.
       settings: how.
+      face_track: the clip is its stretch of the video, the person the one in its boxes; without
+        one, the clip is the whole file.
 
     Raises:
       FileNotFoundError, VideoError: the file cannot be read.
       ClipError: too few of its frames have a usable face, or the head hardly turns.
     """
+    index = index_frames(path)
     frames, rejected = [], collections.Counter()
-    for number, image in read_frames(path, _step(path, settings)):
+    for number, image in read_chosen_frames(path, index, _candidates(index, settings, face_track)):
         try:
-            prepared = prepare_image(image, detector, template_landmarks, settings.crop)
+            followed = detector
+            if face_track is not None:
+                followed = _Tracked(detector, face_track.box_at(index.seconds[number]))
+            prepared = prepare_image(image, followed, template_landmarks, settings.crop)
             frames.append((number, prepared))
         except FaceError as error:
             rejected[error.reason] += 1
@@ -105,7 +116,7 @@ def prepare_clip(
             f"{path}: {len(frames)} usable frames, fewer than {settings.num_frames}"
             + (f" ({reasons})" if reasons else ""),
         )
-    return _choose(path, frames, settings)
+    return _choose(path, frames, settings, index.seconds)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,13 +188,45 @@ def _prepare_or_report(
         return PreparedClip(path, [], "unreadable", str(error))
 
 
-def _step(path: str | os.PathLike, settings: ClipSettings) -> int:
-    candidates = settings.images_per_clip * settings.candidates_per_image
-    return max(1, video_info(path).num_frames // candidates)
+class _Tracked:
+    """A detector that sees only the face in the box of a track."""
+
+    def __init__(self, detector: LandmarkDetector, box: np.ndarray):
+        self._detector = detector
+        self._box = box
+
+    def detect(self, image: np.ndarray) -> list[DetectedFace]:
+        height, width = image.shape[:2]
+        left, top, box_width, box_height = self._box * (width, height, width, height)
+        centre = np.array([left + box_width / 2, top + box_height / 2])
+        distances = [
+            (np.linalg.norm(_centre(face.box) - centre), i, face)
+            for i, face in enumerate(self._detector.detect(image))
+            if (np.abs(_centre(face.box) - centre) < (box_width / 2, box_height / 2)).all()
+        ]
+        return [min(distances)[2]] if distances else []
+
+
+def _centre(box: FaceBox) -> np.ndarray:
+    return np.array([box.left + box.width / 2, box.top + box.width / 2])
+
+
+def _candidates(
+    index: FrameIndex, settings: ClipSettings, face_track: FaceTrack | None
+) -> np.ndarray:
+    """Numbers of the frames that are looked at, evenly spaced over the clip."""
+    numbers = np.arange(len(index.seconds))
+    if face_track is not None:
+        numbers = numbers[[face_track.covers(second) for second in index.seconds]]
+    wanted = settings.images_per_clip * settings.candidates_per_image
+    return numbers[:: max(1, len(numbers) // wanted)]
 
 
 def _choose(
-    path: str | os.PathLike, frames: list[tuple[int, PreparedFrame]], settings: ClipSettings
+    path: str | os.PathLike,
+    frames: list[tuple[int, PreparedFrame]],
+    settings: ClipSettings,
+    seconds: np.ndarray,
 ) -> list[MultiFrameImage]:
     # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
     num_images = min(settings.images_per_clip, len(frames) // settings.num_frames)
@@ -194,7 +237,7 @@ def _choose(
         chosen, distance = choose_frames(rotations, settings.num_frames)
         widest = max(widest, np.degrees(distance))
         if np.degrees(distance) >= settings.min_pose_distance:
-            images.append(_stack([candidates[i] for i in chosen]))
+            images.append(_stack([candidates[i] for i in chosen], seconds))
     if not images:
         raise ClipError(
             "head hardly turns",
@@ -204,7 +247,7 @@ def _choose(
     return images
 
 
-def _stack(frames: list[tuple[int, PreparedFrame]]) -> MultiFrameImage:
+def _stack(frames: list[tuple[int, PreparedFrame]], seconds: np.ndarray) -> MultiFrameImage:
     prepared = [frame for _, frame in frames]
     return MultiFrameImage(
         frames=np.stack([frame.crop for frame in prepared]),
@@ -212,5 +255,6 @@ def _stack(frames: list[tuple[int, PreparedFrame]]) -> MultiFrameImage:
         landmark_confidence=np.stack([frame.confidence for frame in prepared]),
         rotation=np.stack([frame.pose.rotation for frame in prepared]),
         frame_numbers=np.array([number for number, _ in frames], np.int32),
+        seconds=seconds[[number for number, _ in frames]].astype(np.float32),
         crop_transforms=np.stack([f.transform.matrix for f in prepared]).astype(np.float32),
     )
