@@ -94,7 +94,7 @@ def test_a_small_face_of_a_large_image_is_found():
 
 def test_another_face_detector_can_be_put_in(portrait, face):
     class FixedBox:
-        def detect(self, image):
+        def detect(self, image, near=None):
             return [FaceBox(face.box.left, face.box.top, face.box.width, 1.0)]
 
     (other,) = DlibLandmarkDetector(FixedBox()).detect(portrait)
@@ -133,7 +133,7 @@ def test_a_missing_model_file_is_named(tmp_path):
 
 def test_a_large_thing_that_is_no_face_does_not_hide_a_small_face(portrait, face):
     class FaceAndWall:
-        def detect(self, image):
+        def detect(self, image, near=None):
             return [FaceBox(0.0, 300.0, 1.2 * face.box.width, 1.0), face.box]
 
     frame = prepare_image(portrait, DlibLandmarkDetector(FaceAndWall()), TEMPLATE)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
+from fml_tf.preprocessing.cuts import LONGEST_STEP, CutDetector
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.faces import FaceBox
+from fml_tf.preprocessing.follow import FaceFollower
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
-from fml_tf.preprocessing.landmarks import DetectedFace, DlibLandmarkDetector, LandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_face
 from fml_tf.preprocessing.video import FrameIndex, index_frames, read_chosen_frames
 
 
@@ -82,7 +84,8 @@ def prepare_clip(
     """Makes the multi-frame images of a clip, one or more.
 
     Args:
-      path: video file that shows one person; of several faces the largest is taken.
+      path: video file. If several people or shots are seen, all frames are of one: the largest face
+        of a frame is followed while it is seen, and of those so followed the longest seen is taken.
       detector: finds faces and landmarks.
       template_landmarks: [66, 3] mm, see `prepare_image`.
       settings: how.
@@ -94,19 +97,14 @@ def prepare_clip(
       ClipError: too few of its frames have a usable face, or the head hardly turns.
     """
     index = index_frames(path)
-    frames, rejected = [], collections.Counter()
-    for number, image in read_chosen_frames(path, index, _candidates(index, settings, face_track)):
-        try:
-            followed = detector
-            if face_track is not None:
-                followed = _Tracked(detector, face_track.box_at(index.seconds[number]))
-            prepared = prepare_image(image, followed, template_landmarks, settings.crop)
-            frames.append((number, prepared))
-        except FaceError as error:
-            rejected[error.reason] += 1
+    people, rejected = _follow_people(
+        path, index, detector, template_landmarks, settings, face_track
+    )
+    frames = max(people.values(), key=len, default=[])
+    rejected["another shot or person"] = sum(map(len, people.values())) - len(frames)
     if frames:
         sharp = usable_frames([sharpness(frame.crop) for _, frame in frames])
-        rejected["blurred"] += len(frames) - len(sharp)
+        rejected["blurred"] = len(frames) - len(sharp)
         frames = [frames[i] for i in sharp]
     if len(frames) < settings.num_frames:
         rejected = +rejected  # without zeros
@@ -188,38 +186,61 @@ def _prepare_or_report(
         return PreparedClip(path, [], "unreadable", str(error))
 
 
-class _Tracked:
-    """A detector that sees only the face in the box of a track."""
+def _follow_people(
+    path: str | os.PathLike,
+    index: FrameIndex,
+    detector: LandmarkDetector,
+    template_landmarks: np.ndarray,
+    settings: ClipSettings,
+    face_track: FaceTrack | None,
+) -> tuple[dict[int, list[tuple[int, PreparedFrame]]], collections.Counter]:
+    """Looks through a clip: each person's frames with their numbers, and why others are none."""
+    looked_at = _evenly_spaced(index.seconds, settings, face_track)
+    follower = FaceFollower(detector, settings.crop.min_confidence)
+    cuts = CutDetector()
+    people, rejected = collections.defaultdict(list), collections.Counter()
+    for number, image in read_chosen_frames(path, index, _with_glances(index.seconds, looked_at)):
+        if cuts.is_cut(image):
+            follower.cut()
+        if number not in looked_at:
+            continue
+        try:
+            tracked = face_track and _square(face_track.box_at(index.seconds[number]), image)
+            face = follower.find(image, tracked)
+            frame = prepare_face(image, face, template_landmarks, settings.crop)
+            people[follower.person].append((number, frame))
+        except FaceError as error:
+            rejected[error.reason] += 1
+    return people, rejected
 
-    def __init__(self, detector: LandmarkDetector, box: np.ndarray):
-        self._detector = detector
-        self._box = box
 
-    def detect(self, image: np.ndarray) -> list[DetectedFace]:
-        height, width = image.shape[:2]
-        left, top, box_width, box_height = self._box * (width, height, width, height)
-        centre = np.array([left + box_width / 2, top + box_height / 2])
-        distances = [
-            (np.linalg.norm(_centre(face.box) - centre), i, face)
-            for i, face in enumerate(self._detector.detect(image))
-            if (np.abs(_centre(face.box) - centre) < (box_width / 2, box_height / 2)).all()
-        ]
-        return [min(distances)[2]] if distances else []
-
-
-def _centre(box: FaceBox) -> np.ndarray:
-    return np.array([box.left + box.width / 2, box.top + box.width / 2])
-
-
-def _candidates(
-    index: FrameIndex, settings: ClipSettings, face_track: FaceTrack | None
+def _evenly_spaced(
+    seconds: np.ndarray, settings: ClipSettings, face_track: FaceTrack | None
 ) -> np.ndarray:
-    """Numbers of the frames that are looked at, evenly spaced over the clip."""
-    numbers = np.arange(len(index.seconds))
+    """Numbers of the frames that faces are looked for in."""
+    numbers = np.arange(len(seconds))
     if face_track is not None:
-        numbers = numbers[[face_track.covers(second) for second in index.seconds]]
+        numbers = numbers[[face_track.covers(second) for second in seconds]]
     wanted = settings.images_per_clip * settings.candidates_per_image
     return numbers[:: max(1, len(numbers) // wanted)]
+
+
+def _with_glances(seconds: np.ndarray, looked_at: np.ndarray) -> list[int]:
+    """The numbers given and, between them, as many others as it takes to notice cuts."""
+    numbers = looked_at[:1].tolist()
+    for number in range(*looked_at[[0, -1]] + 1) if len(looked_at) else ():
+        due = seconds[min(number + 1, len(seconds) - 1)] - seconds[numbers[-1]] > LONGEST_STEP
+        if due or number in looked_at:
+            numbers.append(number)
+    return numbers
+
+
+def _square(box: np.ndarray, image: np.ndarray) -> FaceBox:
+    """The square about a track's box [4], fractions of the image."""
+    height, width = image.shape[:2]
+    left, top, box_width, box_height = box * (width, height, width, height)
+    side = max(box_width, box_height)
+    return FaceBox(left + (box_width - side) / 2, top + (box_height - side) / 2, side, 0.0)
 
 
 def _choose(
