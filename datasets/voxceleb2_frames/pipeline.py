@@ -13,13 +13,15 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 import tqdm
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner.fn_runner import (
+    ExtendedProvisionInfo,
+    FnApiRunner,
+)
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from datasets.voxceleb2_frames.preparation import Outcome, Preparation, prepare_once
 from datasets.voxceleb2_frames.source import Clip
-
-# Beam's default, DirectRunner, would first download and start a program; this one is in Beam itself
-# and obeys direct_running_mode and direct_num_workers.
-_LOCAL_RUNNER = "FnApiRunner"
 
 
 def prepare_clips(
@@ -45,7 +47,7 @@ def prepare_clips(
     """
     options = options or PipelineOptions()
     if runner is None and options.view_as(StandardOptions).runner is None:
-        runner = _LOCAL_RUNNER
+        runner = _local_runner(options)
     folder.mkdir(parents=True, exist_ok=True)
     listing, result = folder / "clips.jsonl", folder / "outcomes.jsonl"
     listing.write_text("".join(f"{clip.to_json()}\n" for clip in clips))
@@ -63,6 +65,20 @@ def prepare_clips(
     outcomes = [Outcome(**json.loads(line)) for line in result.read_text().splitlines()]
     order = {clip.name: number for number, clip in enumerate(clips)}
     return sorted(outcomes, key=lambda outcome: order[outcome.name])
+
+
+def _local_runner(options: PipelineOptions) -> FnApiRunner:
+    """Beam's runner for one machine; obeys direct_running_mode and direct_num_workers.
+
+    Beam's default, DirectRunner, would first try to download and start a program.
+    """
+    # A worker process tells dozens of lines about itself below this level.
+    options = PipelineOptions.from_dictionary(
+        {"default_sdk_harness_log_level": "ERROR", **options.get_all_options(drop_default=True)}
+    )
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    information = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return FnApiRunner(provision_info=ExtendedProvisionInfo(information))
 
 
 def _to_json(outcome: Outcome) -> str:

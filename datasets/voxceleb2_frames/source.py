@@ -111,8 +111,10 @@ def read_people(folder: pathlib.Path) -> dict[str, str]:
     """The people of VoxCeleb2 and whose set they belong to, "dev" or "test" (`vox2_meta.csv`).
 
     Raises:
-      SourceError: no such file, or not that of VoxCeleb2.
+      SourceError: no such folder or file, or not that of VoxCeleb2.
     """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder; {_HOW_TO_GET}")
     path = folder / _PEOPLE
     if not path.is_file():
         raise SourceError(
@@ -145,8 +147,6 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
       SourceError, ArchiveError: what is missing.
     """
     folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder; {_HOW_TO_GET}")
     videos = dict(_find(folder, "mp4"))
     tracks = dict(_find(folder, "txt"))
     originals = {}
