@@ -121,9 +121,7 @@ def find_archives(folder: pathlib.Path, word: str) -> list[tuple[str, ...]]:
         expected = itertools.islice(itertools.product(letters, letters), len(suffixes))
         for have, want in zip(suffixes, map("".join, expected), strict=True):
             if have != want:
-                raise ArchiveError(
-                    f"{folder / stem}part{want}: this part of the archive is missing"
-                )
+                raise ArchiveError(f"{folder / stem}part{want}: missing, as later parts exist")
         archives.append(tuple(f"{folder / stem}part{suffix}" for suffix in suffixes))
     return archives
 
@@ -166,6 +164,4 @@ def read_member(member: Member) -> bytes:
             file.seek(sum(_LENGTHS.unpack(header)), os.SEEK_CUR)
             return zipfile.ZipExtFile(file, "r", info).read()
     except (OSError, zipfile.BadZipFile, EOFError, struct.error, zlib.error) as error:
-        raise ArchiveError(
-            f"{member.archive[0]}: {member.name} in it is damaged: {error}"
-        ) from error
+        raise ArchiveError(f"{member.archive[0]}: {member.name}: damaged ({error})") from error

@@ -57,8 +57,10 @@ def prepare_splits(
             person = outcome.name.split("/")[0]
             splits[split_of(person, people, test_share_of_dev, seed)].append(outcome)
     if not splits:
+        reasons = collections.Counter(outcome.reason for outcome in outcomes).most_common()
+        counts = ", ".join(f"{reason}: {count}" for reason, count in reasons)
         raise NoUsableClipError(
-            f"{source}: none of {len(clips)} clips gives a multi-frame image; the first:"
+            f"{source}: none of {len(clips)} clips gives a multi-frame image ({counts}); the first:"
             f" {outcomes[0].message}"
         )
     write_report(report_folder, outcomes, splits, len(clips), tracks_without_video)

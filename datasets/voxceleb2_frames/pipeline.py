@@ -45,7 +45,7 @@ def prepare_clips(
     Returns:
       The outcomes in the order of the clips, whatever the number of workers.
     """
-    options = options or PipelineOptions()
+    options = options or PipelineOptions(flags=[])  # not those of the calling script
     if runner is None and options.view_as(StandardOptions).runner is None:
         runner = _local_runner(options)
     folder.mkdir(parents=True, exist_ok=True)
