@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -197,12 +198,12 @@ def _follow_people(
     """Looks through a clip: each person's frames with their numbers, and why others are none."""
     looked_at = _evenly_spaced(index.seconds, settings, face_track)
     follower = FaceFollower(detector, settings.crop.min_confidence)
-    cuts = CutDetector()
+    cuts, wanted = CutDetector(), set(looked_at)
     people, rejected = collections.defaultdict(list), collections.Counter()
     for number, image in read_chosen_frames(path, index, _with_glances(index.seconds, looked_at)):
         if cuts.is_cut(image):
             follower.cut()
-        if number not in looked_at:
+        if number not in wanted:
             continue
         try:
             tracked = face_track and _square(face_track.box_at(index.seconds[number]), image)
@@ -216,22 +217,25 @@ def _follow_people(
 
 def _evenly_spaced(
     seconds: np.ndarray, settings: ClipSettings, face_track: FaceTrack | None
-) -> np.ndarray:
+) -> list[int]:
     """Numbers of the frames that faces are looked for in."""
     numbers = np.arange(len(seconds))
     if face_track is not None:
         numbers = numbers[[face_track.covers(second) for second in seconds]]
     wanted = settings.images_per_clip * settings.candidates_per_image
-    return numbers[:: max(1, len(numbers) // wanted)]
+    if len(numbers) <= wanted:
+        return numbers.tolist()
+    return numbers[np.linspace(0, len(numbers) - 1, wanted).round().astype(int)].tolist()
 
 
-def _with_glances(seconds: np.ndarray, looked_at: np.ndarray) -> list[int]:
+def _with_glances(seconds: np.ndarray, looked_at: list[int]) -> list[int]:
     """The numbers given and, between them, as many others as it takes to notice cuts."""
-    numbers = looked_at[:1].tolist()
-    for number in range(*looked_at[[0, -1]] + 1) if len(looked_at) else ():
-        due = seconds[min(number + 1, len(seconds) - 1)] - seconds[numbers[-1]] > LONGEST_STEP
-        if due or number in looked_at:
-            numbers.append(number)
+    numbers = looked_at[:1]
+    for start, end in itertools.pairwise(looked_at):
+        for number in range(start + 1, end):
+            if seconds[number + 1] - seconds[numbers[-1]] > LONGEST_STEP:
+                numbers.append(number)
+        numbers.append(end)
     return numbers
 
 
