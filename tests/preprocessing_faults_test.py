@@ -198,7 +198,7 @@ def test_a_video_that_is_stored_lying_gives_upright_crops(people, prepare, tmp_p
     (upright,) = prepare(people[0])
     track = FaceTrack([0.0, 1.0], [[0.2, 0.15, 0.6, 0.7]] * 2)
     for (image,) in (prepare(turned), prepare(turned, track)):
-        assert np.abs(corners(image) - corners(upright).mean(axis=0)).max() < 15
+        assert np.abs(corners(image) - corners(upright)).max() < 8  # neighbouring frames, perhaps
         assert np.abs(image.rotation - upright.rotation)[:, 2].max() < np.radians(6)
         yaw = np.degrees(image.rotation[:, 1])
         assert yaw[0] < -10 and yaw[-1] > 10
