@@ -1,24 +1,20 @@
 """From a clip of one person to multi-frame images (paper, section 3.1)."""
 
-import collections
 import concurrent.futures
 import dataclasses
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from fml_tf.preprocessing.cuts import LONGEST_STEP, CutDetector
+from fml_tf.preprocessing.candidates import Candidate, find_candidates
 from fml_tf.preprocessing.face_track import FaceTrack
-from fml_tf.preprocessing.faces import FaceBox
-from fml_tf.preprocessing.follow import FaceFollower
-from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
+from fml_tf.preprocessing.frame_choice import choose_frames, usable_frames
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_face
-from fml_tf.preprocessing.video import FrameIndex, index_frames, read_chosen_frames
+from fml_tf.preprocessing.prepare import CropSettings
 
 
 class ClipError(ValueError):
@@ -96,25 +92,54 @@ def prepare_clip(
       FileNotFoundError, VideoError: the file cannot be read.
       ClipError: too few of its frames have a usable face, or the head hardly turns.
     """
-    index = index_frames(path)
-    people, rejected = _follow_people(
-        path, index, detector, template_landmarks, settings, face_track
+    wanted = settings.images_per_clip * settings.candidates_per_image
+    candidates, rejected = find_candidates(
+        path, detector, template_landmarks, wanted, settings.crop, face_track
     )
-    frames = max(people.values(), key=len, default=[])
-    rejected["another shot or person"] = sum(map(len, people.values())) - len(frames)
-    if frames:
-        sharp = usable_frames([sharpness(frame.crop) for _, frame in frames])
-        rejected["blurred"] = len(frames) - len(sharp)
-        frames = [frames[i] for i in sharp]
-    if len(frames) < settings.num_frames:
+    usable = usable_frames([candidate.sharpness for candidate in candidates])
+    rejected["blurred"] = len(candidates) - len(usable)
+    if len(usable) < settings.num_frames:
         rejected = +rejected  # without zeros
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
         raise ClipError(
             rejected.most_common(1)[0][0] if rejected else "too short",
-            f"{path}: {len(frames)} usable frames, fewer than {settings.num_frames}"
+            f"{path}: {len(usable)} usable frames, fewer than {settings.num_frames}"
             + (f" ({reasons})" if reasons else ""),
         )
-    return _choose(path, frames, settings, index.seconds)
+    images, widest = choose_images([candidates[i] for i in usable], settings)
+    if not images:
+        raise ClipError(
+            "head hardly turns",
+            f"{path}: the head's poses are at most {widest:.1f} degrees apart,"
+            f" less than {settings.min_pose_distance}",
+        )
+    return [_stack(image) for image in images]
+
+
+def choose_images(
+    candidates: Sequence[Candidate], settings: ClipSettings
+) -> tuple[list[list[Candidate]], float]:
+    """Chooses the frames of multi-frame images among usable candidates.
+
+    Args:
+      candidates: of one person, in the order of the clip, `settings.num_frames` or more.
+      settings: how.
+
+    Returns:
+      The images, each of M candidates, none if the head hardly turns; and the largest of the least
+      pose distances of what the images would be, degrees.
+    """
+    # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
+    num_images = min(settings.images_per_clip, len(candidates) // settings.num_frames)
+    images, widest = [], 0.0
+    for start in range(num_images):
+        share = candidates[start::num_images]
+        rotations = np.stack([candidate.frame.pose.rotation for candidate in share])
+        chosen, distance = choose_frames(rotations, settings.num_frames)
+        widest = max(widest, np.degrees(distance))
+        if np.degrees(distance) >= settings.min_pose_distance:
+            images.append([share[i] for i in chosen])
+    return images, widest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,96 +211,14 @@ def _prepare_or_report(
         return PreparedClip(path, [], "unreadable", str(error))
 
 
-def _follow_people(
-    path: str | os.PathLike,
-    index: FrameIndex,
-    detector: LandmarkDetector,
-    template_landmarks: np.ndarray,
-    settings: ClipSettings,
-    face_track: FaceTrack | None,
-) -> tuple[dict[int, list[tuple[int, PreparedFrame]]], collections.Counter]:
-    """Looks through a clip: each person's frames with their numbers, and why others are none."""
-    looked_at = _evenly_spaced(index.seconds, settings, face_track)
-    follower = FaceFollower(detector, settings.crop.min_confidence)
-    cuts = CutDetector()
-    people, rejected = collections.defaultdict(list), collections.Counter()
-    for number, image in read_chosen_frames(path, index, _with_glances(index.seconds, looked_at)):
-        if cuts.is_cut(image):
-            follower.cut()
-        if number not in looked_at:
-            continue
-        try:
-            tracked = face_track and _square(face_track.box_at(index.seconds[number]), image)
-            face = follower.find(image, tracked)
-            frame = prepare_face(image, face, template_landmarks, settings.crop)
-            people[follower.person].append((number, frame))
-        except FaceError as error:
-            rejected[error.reason] += 1
-    return people, rejected
-
-
-def _evenly_spaced(
-    seconds: np.ndarray, settings: ClipSettings, face_track: FaceTrack | None
-) -> np.ndarray:
-    """Numbers of the frames that faces are looked for in."""
-    numbers = np.arange(len(seconds))
-    if face_track is not None:
-        numbers = numbers[[face_track.covers(second) for second in seconds]]
-    wanted = settings.images_per_clip * settings.candidates_per_image
-    return numbers[:: max(1, len(numbers) // wanted)]
-
-
-def _with_glances(seconds: np.ndarray, looked_at: np.ndarray) -> list[int]:
-    """The numbers given and, between them, as many others as it takes to notice cuts."""
-    numbers = looked_at[:1].tolist()
-    for number in range(*looked_at[[0, -1]] + 1) if len(looked_at) else ():
-        due = seconds[min(number + 1, len(seconds) - 1)] - seconds[numbers[-1]] > LONGEST_STEP
-        if due or number in looked_at:
-            numbers.append(number)
-    return numbers
-
-
-def _square(box: np.ndarray, image: np.ndarray) -> FaceBox:
-    """The square about a track's box [4], fractions of the image."""
-    height, width = image.shape[:2]
-    left, top, box_width, box_height = box * (width, height, width, height)
-    side = max(box_width, box_height)
-    return FaceBox(left + (box_width - side) / 2, top + (box_height - side) / 2, side, 0.0)
-
-
-def _choose(
-    path: str | os.PathLike,
-    frames: list[tuple[int, PreparedFrame]],
-    settings: ClipSettings,
-    seconds: np.ndarray,
-) -> list[MultiFrameImage]:
-    # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
-    num_images = min(settings.images_per_clip, len(frames) // settings.num_frames)
-    images, widest = [], 0.0
-    for start in range(num_images):
-        candidates = frames[start::num_images]
-        rotations = np.stack([frame.pose.rotation for _, frame in candidates])
-        chosen, distance = choose_frames(rotations, settings.num_frames)
-        widest = max(widest, np.degrees(distance))
-        if np.degrees(distance) >= settings.min_pose_distance:
-            images.append(_stack([candidates[i] for i in chosen], seconds))
-    if not images:
-        raise ClipError(
-            "head hardly turns",
-            f"{path}: the head's poses are at most {widest:.1f} degrees apart,"
-            f" less than {settings.min_pose_distance}",
-        )
-    return images
-
-
-def _stack(frames: list[tuple[int, PreparedFrame]], seconds: np.ndarray) -> MultiFrameImage:
-    prepared = [frame for _, frame in frames]
+def _stack(image: Sequence[Candidate]) -> MultiFrameImage:
+    frames = [candidate.frame for candidate in image]
     return MultiFrameImage(
-        frames=np.stack([frame.crop for frame in prepared]),
-        landmarks=np.stack([frame.landmarks for frame in prepared]),
-        landmark_confidence=np.stack([frame.confidence for frame in prepared]),
-        rotation=np.stack([frame.pose.rotation for frame in prepared]),
-        frame_numbers=np.array([number for number, _ in frames], np.int32),
-        seconds=seconds[[number for number, _ in frames]].astype(np.float32),
-        crop_transforms=np.stack([f.transform.matrix for f in prepared]).astype(np.float32),
+        frames=np.stack([frame.crop for frame in frames]),
+        landmarks=np.stack([frame.landmarks for frame in frames]),
+        landmark_confidence=np.stack([frame.confidence for frame in frames]),
+        rotation=np.stack([frame.pose.rotation for frame in frames]),
+        frame_numbers=np.array([candidate.number for candidate in image], np.int32),
+        seconds=np.array([candidate.seconds for candidate in image], np.float32),
+        crop_transforms=np.stack([f.transform.matrix for f in frames]).astype(np.float32),
     )
