@@ -16,17 +16,17 @@ from absl import app, flags
 
 from datasets.opening import open_dataset
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.preprocessing.pictures import draw_landmarks
 from fml_tf.structures import MultiFrameBatch
 from fml_tf.training.augmentation import Augmentation, augmentation_of
 from fml_tf.training.data import training_batches
-from tools.draw_contact_sheet import draw_landmarks
 
 
 def draw_rows(batch: MultiFrameBatch) -> list[np.ndarray]:
     """One picture [S, M·S, 3] uint8 for each person."""
     frames = np.round(255 * batch.frames.numpy()).astype(np.uint8)
     return [
-        np.concatenate([draw_landmarks(*frame, 1) for frame in zip(*person)], axis=1)
+        np.concatenate([draw_landmarks(*frame) for frame in zip(*person)], axis=1)
         for person in zip(frames, batch.landmarks.numpy(), batch.landmark_confidence.numpy())
     ]
 
