@@ -5,7 +5,8 @@ import skimage.data
 
 from datasets.video_faces.dummy_videos import portrait_frames
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
-from fml_tf.preprocessing.landmarks import FROM_68, MIRROR_68, DlibLandmarkDetector
+from fml_tf.preprocessing.landmark_order import MIRROR_66
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import (
     CropSettings,
     NoFaceError,
@@ -14,7 +15,6 @@ from fml_tf.preprocessing.prepare import (
     prepare_image,
 )
 
-MIRROR_66 = np.array([list(FROM_68).index(MIRROR_68[i]) for i in FROM_68])
 # A rough face, mm: enough for a head pose. Here only its presence matters.
 TEMPLATE = np.random.default_rng(0).normal(scale=40, size=(66, 3))
 
