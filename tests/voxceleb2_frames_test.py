@@ -297,6 +297,7 @@ def test_a_killed_build_goes_on_where_it_was(good_clips, tmp_path, prepared):
     done = {"/".join(path.parts[-4:-1]) for path in cut.rglob("*.pickle")}
     assert 1 <= len(done) < 4 and not list(cut.rglob("dataset_info.json"))
     builder = _build(good_clips, cut)
+    assert not list(cut.rglob("incomplete*")) and not list(cut.rglob("*.clips"))
     assert sorted(done | set(prepared)) == [f"id00001/{VIDEO}/0000{n}" for n in (1, 2, 3, 4)]
     assert not done & set(prepared)
     _assert_equal(_examples(builder), _examples(_build(good_clips, uncut)))
@@ -313,6 +314,19 @@ def test_a_clip_that_was_replaced_is_prepared_again(good_clips, tmp_path, prepar
     second = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
     assert prepared == [f"id00001/{VIDEO}/00005"] and second[4].num_images == 1
     assert second[:4] == first[:4]
+
+
+class BlindDetector:
+    """A detector that finds no face."""
+
+    def detect(self, *args, **kwargs):
+        return []
+
+
+def test_another_detector_takes_its_place_by_name(good_clips, tmp_path):
+    preparation = Preparation(_CLIP, f"{__name__}:{BlindDetector.__name__}")
+    outcomes = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    assert [outcome.reason for outcome in outcomes] == ["no face"] * 4
 
 
 def test_nothing_usable_is_one_clear_line(tmp_path):

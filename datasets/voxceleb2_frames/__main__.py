@@ -20,6 +20,7 @@ this file tells more.
 import dataclasses
 import os
 import pathlib
+import pkgutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -137,6 +138,10 @@ def _config() -> VoxCeleb2FramesConfig:
         seed=_SEED.value,
         detector=_DETECTOR.value,
     )
+    try:
+        pkgutil.resolve_name(config.detector)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--detector={config.detector}: {error}") from error
     if config.name != _PAPER.name:
         return config
     if dataclasses.asdict(config) != dataclasses.asdict(_PAPER):

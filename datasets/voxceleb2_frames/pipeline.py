@@ -48,6 +48,7 @@ def prepare_clips(
     options = options or PipelineOptions(flags=[])  # not those of the calling script
     if runner is None and options.view_as(StandardOptions).runner is None:
         runner = _local_runner(options)
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     listing, result = folder / "clips.jsonl", folder / "outcomes.jsonl"
     listing.write_text("".join(f"{clip.to_json()}\n" for clip in clips))

@@ -53,7 +53,7 @@ def write_report(
         "clips_made": len(made),
         "clips_skipped": len(skipped),
         "skipped_by_reason": dict(reasons.most_common()),
-        "clips_from_original_videos": sum(o.source.startswith("original") for o in outcomes),
+        "clips_from_original_videos": sum(o.source.startswith("original/") for o in outcomes),
         "tracks_without_video": tracks_without_video,
         "examples": examples,
         "people": {name: len(who) for name, who in people.items()},

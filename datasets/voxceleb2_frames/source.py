@@ -18,7 +18,7 @@ from fml_tf.preprocessing.video import SUFFIXES
 
 # A clip's files are PERSON/VIDEO/CLIP.mp4 and .txt, whatever the folders above them.
 _CLIP_FILE = re.compile(r"(?:.*/)?(id\d{5})/([^/]+)/(\d{5})\.(mp4|txt)")
-_FOLDERS = ("dev", "test", "mp4", "txt")
+_FOLDERS = ("", "dev", "test")
 _ORIGINALS = "original"
 _PEOPLE = "vox2_meta.csv"
 _HOW_TO_GET = (
@@ -146,7 +146,7 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
     Raises:
       SourceError, ArchiveError: what is missing.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).absolute()  # workers need not start where this process did
     videos = dict(_find(folder, "mp4"))
     tracks = dict(_find(folder, "txt"))
     originals = {}
@@ -178,7 +178,7 @@ def _find(folder: pathlib.Path, kind: str) -> Iterator[tuple[tuple[str, str, str
             if match and match[4] == kind:
                 yield match.groups()[:3], member
     for top in _FOLDERS:
-        for parent, _, names in os.walk(folder / top):
+        for parent, _, names in os.walk(folder / top / kind):
             for name in names:
                 match = _CLIP_FILE.fullmatch(f"{parent}/{name}")
                 if match and match[4] == kind:

@@ -107,7 +107,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     os.fspath(self._waiting.parent),
                 ) from error
             raise
-        shutil.rmtree(self._waiting, ignore_errors=True)
+        leftovers = self._waiting.parent.glob(f"incomplete.*_{self.version}")  # of killed builds
+        for folder in (self._waiting, *leftovers):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         from datasets.voxceleb2_frames.assembly import prepare_splits
