@@ -10,6 +10,7 @@ of each landmark over the images as they are belongs to the definition, not to t
 subtracted everywhere. What of that offset depends on the face and its pose stays in the error.
 """
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -25,6 +26,7 @@ from scipy.stats import spearmanr
 
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
+from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 
 _PEOPLE = flags.DEFINE_integer("people", 60, "Rendered people.", lower_bound=2)
@@ -60,12 +62,38 @@ def spoil(
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-def measure() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """Offsets [n, 66, 2] px from truth, confidences [n, 66], kinds [n], and faces not found."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurements:
+    """What the detector made of n images.
+
+    Attributes:
+      kinds: [n], of `_KINDS`.
+      skin: [n], mean of the albedo's colours in [0, 1], dark to light.
+      errors: [n, 66] px; NaN where no face was found.
+      confidences: [n, 66]; NaN likewise.
+    """
+
+    kinds: np.ndarray
+    skin: np.ndarray
+    errors: np.ndarray
+    confidences: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """[n] bool."""
+        return np.isfinite(self.confidences[:, 0])
+
+    def select(self, rows: np.ndarray) -> "Measurements":
+        """Those of some images."""
+        return Measurements(*(values[rows] for values in vars(self).values()))
+
+
+def measure() -> Measurements:
+    """Renders, spoils, detects and compares."""
     generator = FaceGenerator(FrameSettings(seed=_SEED.value, num_frames=2))
     detector = DlibLandmarkDetector()
-    offsets, confidences, kinds = [], [], []
-    missed = dict.fromkeys(_KINDS, 0)
+    kinds, skin, offsets, confidences = [], [], [], []
+    nothing = np.full((NUM_LANDMARKS, 2), np.nan), np.full(NUM_LANDMARKS, np.nan)
     for index in tqdm.trange(_PEOPLE.value, desc="people", unit="person"):
         rng = np.random.default_rng((_SEED.value, index))
         example = generator.example(generator.person(index), index, 0)
@@ -74,32 +102,36 @@ def measure() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
             for kind in _KINDS:
                 faces = detector.detect(spoil(clean, truth, kind, rng))
                 faces = [face for face in faces if face.box.holds(truth.mean(axis=0))]
-                if not faces:
-                    missed[kind] += 1
-                    continue
-                offsets.append(faces[0].landmarks - truth)
-                confidences.append(faces[0].confidence)
+                offset, confidence = nothing
+                if faces:
+                    offset, confidence = faces[0].landmarks - truth, faces[0].confidence
                 kinds.append(kind)
-    return np.array(offsets), np.array(confidences), np.array(kinds), missed
+                skin.append(example["albedo"].mean())
+                offsets.append(offset)
+                confidences.append(confidence)
+    kinds, offsets = np.array(kinds), np.array(offsets)
+    definition = np.nanmean(offsets[kinds == _KINDS[0]], axis=0)
+    errors = np.linalg.norm(offsets - definition, axis=-1)
+    return Measurements(kinds, np.array(skin), errors, np.array(confidences))
 
 
-def report(errors: np.ndarray, confidences: np.ndarray, kinds: np.ndarray) -> None:
-    """Prints rank correlations, and the errors of what is kept and dropped."""
+def report(everything: Measurements) -> None:
+    """Prints rank correlations, the errors of what is kept and dropped, and of groups."""
+    found = everything.select(everything.found)
+    errors, confidences = found.errors, found.confidences
 
     def correlation(points: slice) -> float:
         return -spearmanr(confidences[:, points].ravel(), errors[:, points].ravel()).statistic
 
-    each = [-spearmanr(confidences[:, i], errors[:, i]).statistic for i in range(errors.shape[1])]
+    each = [correlation(slice(i, i + 1)) for i in range(NUM_LANDMARKS)]
     whole = -spearmanr(confidences.mean(axis=1), errors.mean(axis=1)).statistic
+    print(f"{len(everything.kinds)} images, {len(errors)} with the face found")
     print("rank correlation of 1 - confidence with the error:")
-    print(
-        f"  all points {correlation(slice(None)):.2f}; contour {correlation(slice(_CONTOUR)):.2f}"
-    )
-    print(f"  inner points {correlation(slice(_CONTOUR, None)):.2f}")
-    print(
-        f"  one landmark at a time: median {np.median(each):.2f}, {min(each):.2f}-{max(each):.2f}"
-    )
-    print(f"  mean of an image {whole:.2f}")
+    print(f"  all points     {correlation(slice(None)):.2f}")
+    print(f"  contour        {correlation(slice(_CONTOUR)):.2f}")
+    print(f"  inner points   {correlation(slice(_CONTOUR, None)):.2f}")
+    print(f"  each landmark  {min(each):.2f} to {max(each):.2f}, median {np.median(each):.2f}")
+    print(f"  mean of image  {whole:.2f}")
     threshold = CropSettings.min_confidence
     print(f"mean error, px, kept and dropped at confidence {threshold}:")
     for name, values, sure in (
@@ -111,16 +143,26 @@ def report(errors: np.ndarray, confidences: np.ndarray, kinds: np.ndarray) -> No
             f"  {name}: {values[kept].mean():.2f} of {kept.mean():.0%} kept,"
             f" {values[~kept].mean():.2f} of the others"
         )
+    print("groups: found, of these kept, error and confidence of what was found:")
     for kind in _KINDS:
-        of_kind = kinds == kind
-        if of_kind.any():
-            print(
-                f"  {kind:15s} error {errors[of_kind].mean():5.2f} px,"
-                f" confidence {confidences[of_kind].mean():.2f}, {of_kind.sum()} images"
-            )
+        print_group(kind, everything.select(everything.kinds == kind))
+    as_they_are = everything.select(everything.kinds == _KINDS[0])
+    thirds = np.digitize(as_they_are.skin, np.quantile(as_they_are.skin, (1 / 3, 2 / 3)))
+    for third, name in enumerate(("darkest third of skins", "middle third", "lightest third")):
+        print_group(name, as_they_are.select(thirds == third))
 
 
-def draw(errors: np.ndarray, confidences: np.ndarray, path: pathlib.Path) -> None:
+def print_group(name: str, group: Measurements) -> None:
+    """Prints one line about a group of images."""
+    found = group.select(group.found)
+    kept = found.confidences.mean(axis=1) >= CropSettings.min_confidence
+    print(
+        f"  {name:24s}{group.found.mean():5.0%} of {len(group.kinds):3d}  {kept.mean():5.0%}"
+        f" {found.errors.mean():7.2f} px {found.confidences.mean():6.2f}"
+    )
+
+
+def draw(found: Measurements, path: pathlib.Path) -> None:
     """Median and quartiles of the error over the confidence."""
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     edges = np.linspace(0, 1, 11)
@@ -128,7 +170,7 @@ def draw(errors: np.ndarray, confidences: np.ndarray, path: pathlib.Path) -> Non
         (slice(_CONTOUR), "contour", "tab:orange"),
         (slice(_CONTOUR, None), "inner", "tab:blue"),
     ):
-        sure, wrong = confidences[:, points].ravel(), errors[:, points].ravel()
+        sure, wrong = found.confidences[:, points].ravel(), found.errors[:, points].ravel()
         bins = [wrong[(sure > low) & (sure <= high)] for low, high in itertools.pairwise(edges)]
         middles = [m for m, values in zip((edges[:-1] + edges[1:]) / 2, bins) if len(values) > 20]
         quartiles = [np.quantile(values, (0.25, 0.5, 0.75)) for values in bins if len(values) > 20]
@@ -146,11 +188,9 @@ def main(argv):
     """Measures, prints and draws."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    offsets, confidences, kinds, missed = measure()
-    errors = np.linalg.norm(offsets - offsets[kinds == "as it is"].mean(axis=0), axis=-1)
-    print(f"{len(errors)} faces; not found: {missed}")
-    report(errors, confidences, kinds)
-    draw(errors, confidences, pathlib.Path(_OUTPUT.value))
+    everything = measure()
+    report(everything)
+    draw(everything.select(everything.found), pathlib.Path(_OUTPUT.value))
 
 
 if __name__ == "__main__":
