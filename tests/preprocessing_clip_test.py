@@ -183,6 +183,16 @@ def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):
     assert other.data_path != built.data_path
 
 
+def test_people_in_the_exclusion_list_are_left_out(tmp_path):
+    for name in ("anna/1.mp4", "anna/2.mp4", "berta/1.mp4", "carla.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert len(video_faces.find_videos(tmp_path)) == 4
+    (tmp_path / "exclude.txt").write_text("# on request\nanna\n\n carla # 2026-11\n")
+    assert video_faces.find_videos(tmp_path) == [tmp_path / "berta/1.mp4"]
+
+
 def test_a_config_can_be_written_in_json():
     config = VideoFacesConfig(name="mine", clip={"num_frames": 2, "crop": {"margin": 1.7}})
     assert config.clip == ClipSettings(num_frames=2, crop=CropSettings(margin=1.7))
