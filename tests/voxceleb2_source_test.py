@@ -174,6 +174,16 @@ def test_originals_are_preferred_and_clips_survive_the_list(archive, tmp_path):
     assert [Clip.from_json(clip.to_json()) for clip in clips] == clips
 
 
+def test_excluded_people_are_not_read(tmp_path):
+    for person in ("id00001", "id00002"):
+        clip = tmp_path / "dev" / "mp4" / person / "v" / "00001.mp4"
+        clip.parent.mkdir(parents=True)
+        clip.touch()
+    (tmp_path / "exclude.txt").write_text("id00001  # asked us to\n")
+    clips, without_video = find_clips(tmp_path)
+    assert [clip.person for clip in clips] == ["id00002"] and without_video == 0
+
+
 def test_test_people_are_voxceleb2s_and_a_share_of_the_others():
     people = {f"id{n:05d}": "test" if n < 118 else "dev" for n in range(6112)}
     splits = {person: split_of(person, people, 0.02, seed=0) for person in people}

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 
+from datasets.exclusion import excluded_people
 from datasets.voxceleb2_frames.archives import Member, find_archives, members, read_member
 from datasets.voxceleb2_frames.tracks import TrackError, parse_track
 from fml_tf.preprocessing.face_track import FaceTrack
@@ -135,7 +136,7 @@ def read_people(folder: pathlib.Path) -> dict[str, str]:
 
 
 def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
-    """All clips in a folder that holds VoxCeleb2, or a part of it.
+    """All clips in a folder that holds VoxCeleb2, or a part of it, but those of excluded people.
 
     A clip's frames come from the original video (`original/VIDEO.*`) where there is one and the
     clip's face track, else from the mp4 file of the clip.
@@ -153,8 +154,10 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
     if (folder / _ORIGINALS).is_dir():
         found = sorted((folder / _ORIGINALS).iterdir())
         originals = {path.stem: path for path in found if path.suffix.lower() in SUFFIXES}
+    excluded = excluded_people(folder)
+    keys = sorted(key for key in videos.keys() | tracks.keys() if key[0] not in excluded)
     clips = []
-    for key in sorted(videos.keys() | tracks.keys()):
+    for key in keys:
         original = originals.get(key[1])
         if original and key in tracks:
             clips.append(_clip(folder, key, str(original), tracks[key]))
@@ -167,7 +170,7 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
             if tracks
             else f"{folder}: holds no clip; {_HOW_TO_GET}"
         )
-    return clips, len(videos.keys() | tracks.keys()) - len(clips)
+    return clips, len(keys) - len(clips)
 
 
 def _find(folder: pathlib.Path, kind: str) -> Iterator[tuple[tuple[str, str, str], str | Member]]:
