@@ -18,7 +18,7 @@ def test_between_its_times_a_box_moves_evenly():
     track = FaceTrack([2.0, 3.0], [[0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.5, 0.2]])
     np.testing.assert_allclose(track.box_at(2.25), [0.15, 0.2, 0.35, 0.35], atol=1e-6)
     np.testing.assert_allclose(track.box_at(9.0), track.boxes[1])
-    assert [track.covers(t) for t in (1.9, 2.0, 2.5, 3.0, 3.1)] == [False, True, True, True, False]
+    assert track.covers([1.9, 2.0, 2.5, 3.0, 3.1]).tolist() == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize(

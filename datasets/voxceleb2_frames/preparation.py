@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import pickle
 import pkgutil
@@ -20,7 +21,7 @@ from fml_tf.preprocessing.clip import ClipError, ClipSettings, MultiFrameImage, 
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.template.loading import load_template
 
-JPEG_QUALITY = 95
+_JPEG_QUALITY = 95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,8 @@ def prepare_once(clip: Clip, preparation: Preparation, folder: str) -> Outcome:
         # Two objects, so that a summary is read without its images.
         pickle.dump(summary, file)
         pickle.dump(images, file)
+        file.flush()
+        os.fsync(file.fileno())  # else its name may outlive a power cut without it
     return Outcome(**summary, path=str(path))
 
 
@@ -147,7 +150,7 @@ def _template_landmarks() -> np.ndarray:
 
 
 def _encode(image: MultiFrameImage) -> dict:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     frames = [
         cv2.imencode(".jpg", frame[..., ::-1], quality)[1].tobytes() for frame in image.frames
     ]

@@ -90,7 +90,7 @@ def _evenly_spaced(seconds: np.ndarray, count: int, face_track: FaceTrack | None
     """Numbers of the frames that the face is looked for in."""
     numbers = np.arange(len(seconds))
     if face_track is not None:
-        numbers = numbers[[face_track.covers(second) for second in seconds]]
+        numbers = numbers[face_track.covers(seconds)]
     if len(numbers) <= count:
         return numbers.tolist()
     return numbers[np.linspace(0, len(numbers) - 1, count).round().astype(int)].tolist()

@@ -34,9 +34,10 @@ class FaceTrack:
         object.__setattr__(self, "seconds", seconds)
         object.__setattr__(self, "boxes", boxes)
 
-    def covers(self, seconds: float) -> bool:
-        """Whether a time lies in the tracked stretch."""
-        return bool(self.seconds[0] <= seconds <= self.seconds[-1])
+    def covers(self, seconds: np.ndarray) -> np.ndarray:
+        """Which of some times lie in the tracked stretch, bool."""
+        seconds = np.asarray(seconds)
+        return (self.seconds[0] <= seconds) & (seconds <= self.seconds[-1])
 
     def box_at(self, seconds: float) -> np.ndarray:
         """The box [4] at a time; beyond the stretch, that at its nearer end."""
