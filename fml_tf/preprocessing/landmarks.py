@@ -44,15 +44,16 @@ class DlibLandmarkDetector:
 
     The trees give no confidence. What they do give is an answer that hangs on the box they start
     from and on the image's handedness more the less the image decides: each face is therefore
-    read from five boxes (shifted a little), in the image and in its mirror image. A landmark is
+    read from three boxes (shifted a little), in the image and in its mirror image. A landmark is
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
     Occluded points, and the far contour of a turned head, get less by this;
     `tools/measure_landmark_confidence.py` measures how well it tells the error.
     """
 
-    # Shifts (in box widths) of the boxes that the readings start from.
-    _STARTS = ((0.0, 0.0), (0.06, 0.0), (-0.06, 0.0), (0.0, 0.06), (0.0, -0.06))
+    # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
+    # goes in the mirror.
+    _STARTS = ((0.0, 0.06), (0.0, -0.06), (0.06, 0.0))
     # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
     # and takes from single pixels without smoothing, are as fine in a small or huge face.
     _BOX_WIDTH = 256
@@ -90,7 +91,7 @@ class DlibLandmarkDetector:
     def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
         # A detector's boxes come in coarse steps of place and size. The box that a first reading
         # suggests hangs on them much less, and the landmarks read from it are better.
-        centred = _box_about(self._readings(image, box, self._STARTS[:1]).mean(axis=0))
+        centred = _box_about(self._readings(image, box, ((0.0, 0.0),)).mean(axis=0))
         readings = self._readings(image, centred, self._STARTS)
         landmarks = readings.mean(axis=0)
         distances = np.linalg.norm(readings - landmarks, axis=-1)
