@@ -156,7 +156,7 @@ class TrainConfig:
     augment_blur: float = _field(
         0.0, "Largest random blur of each crop, pixels, such as 1.5 (ours).", lower_bound=0.0
     )
-    augment_flip: bool = _field(False, "Mirror every other person left to right (ours).")
+    augment_flip: bool = _field(False, "Mirror each person left to right or not, by a coin (ours).")
     seed: int = _field(0, "Seeds weights, data order and augmentation.", lower_bound=0)
     checkpoint_every: int = _field(1000, "Steps between checkpoints.", lower_bound=1)
     log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)

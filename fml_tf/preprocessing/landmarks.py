@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Protocol
 
+import cv2
 import dlib
 import numpy as np
 
@@ -110,7 +111,7 @@ class DlibLandmarkDetector:
         left, top = np.round(box.centre - width / 2).astype(int)
         transform = CropTransform(left, top, width, self._PATCH_WIDTH)
         patch = crop_image(image, transform)
-        mirrored = np.ascontiguousarray(patch[:, ::-1])
+        mirrored = cv2.flip(patch, 1)
         readings = []
         for right, down in starts:
             start = (self._PATCH_WIDTH - self._BOX_WIDTH) // 2

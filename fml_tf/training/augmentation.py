@@ -26,7 +26,7 @@ class Augmentation:
       crop: largest shift of a crop as a share of its width, in each direction, and twice as much
         the largest change of its width.
       blur: largest standard deviation of a Gaussian blur, crop px.
-      flip: mirror every other person left to right.
+      flip: mirror a person left to right or not, by a coin.
     """
 
     colour: float = 0.0
