@@ -1,4 +1,4 @@
-"""Opens a data set by the name that `--data` gives, preparing it first when it is missing."""
+"""Opens a data set by the name that `--data` gives, preparing first what takes only minutes."""
 
 import os
 import pathlib
