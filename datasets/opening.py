@@ -1,6 +1,7 @@
-"""Opens a data set by the name that `--data` gives, preparing it first when it is missing."""
+"""Opens a data set by the name that `--data` gives, preparing first what takes only minutes."""
 
 import os
+import pathlib
 
 import tensorflow_datasets as tfds
 
@@ -48,6 +49,31 @@ def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.Da
             ),
         )
         return video_faces.build(config.video_dir, config.data_dir, clip, workers=os.cpu_count())
+    if name == "voxceleb2_frames":
+        return _open_voxceleb2_frames(config, model_config, variant or "paper")
     raise ValueError(
-        f"--data={config.data}: no such data set; choose synthetic_faces/CONFIG or video_faces"
+        f"--data={config.data}: no such data set; choose synthetic_faces/CONFIG, video_faces or"
+        " voxceleb2_frames/CONFIG"
     )
+
+
+def _open_voxceleb2_frames(
+    config: TrainConfig, model_config: ModelConfig, variant: str
+) -> tfds.core.DatasetBuilder:
+    """Opens what `python -m datasets.voxceleb2_frames` made: too long a work for a training run."""
+    folder = pathlib.Path(config.data_dir, "voxceleb2_frames", variant)
+    versions = sorted(folder.glob("*/dataset_info.json"))
+    if not versions:
+        raise ValueError(
+            f"--data={config.data}: not in --data_dir={config.data_dir}; make it by `python -m"
+            f" datasets.voxceleb2_frames --manual_dir=VOXCELEB2 --data_dir={config.data_dir}"
+            f" --name={variant}`"
+        )
+    builder = tfds.builder_from_directory(versions[-1].parent)
+    num_frames, size, _, _ = builder.info.features["frames"].shape
+    margin = builder.info.metadata["clip"]["crop"]["margin"]
+    if (model_config.crop_size, model_config.crop_margin) != (size, margin):
+        raise ValueError(f"--data={config.data} needs --crop_size={size} --crop_margin={margin}")
+    if config.num_frames > num_frames:
+        raise ValueError(f"--num_frames={config.num_frames}: {config.data} has {num_frames}")
+    return builder

@@ -80,8 +80,8 @@ class TrainConfig:
 
     data: str = _field(
         "synthetic_faces/quickstart",
-        "Data set: 'synthetic_faces/CONFIG' (built when missing), or 'video_faces' with "
-        "--video_dir.",
+        "Data set: 'synthetic_faces/CONFIG' (built when missing), 'video_faces' with --video_dir, "
+        "or 'voxceleb2_frames/CONFIG' (made by python -m datasets.voxceleb2_frames).",
     )
     data_dir: str = _field("data", "Where prepared data sets are kept.")
     video_dir: str = _field("", "Folder of videos, one person a clip, for --data=video_faces.")
@@ -143,6 +143,20 @@ class TrainConfig:
     random_num_frames: bool = _field(
         False, "Mask out a random number of each example's frames (ours), to train for any M."
     )
+    augment_colour: float = _field(
+        0.0,
+        "Largest random change of a person's colours, such as 0.2 (ours; the paper has none).",
+        lower_bound=0.0,
+    )
+    augment_crop: float = _field(
+        0.0,
+        "Largest random shift of each crop, as a share of its width, such as 0.04 (ours).",
+        lower_bound=0.0,
+    )
+    augment_blur: float = _field(
+        0.0, "Largest random blur of each crop, pixels, such as 1.5 (ours).", lower_bound=0.0
+    )
+    augment_flip: bool = _field(False, "Mirror each person left to right or not, by a coin (ours).")
     seed: int = _field(0, "Seeds weights, data order and augmentation.", lower_bound=0)
     checkpoint_every: int = _field(1000, "Steps between checkpoints.", lower_bound=1)
     log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)

@@ -13,7 +13,13 @@ from datasets.video_faces.video_faces_dataset_builder import VideoFacesConfig
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.preprocessing.video import VideoError, read_frames, video_info
+from fml_tf.preprocessing.video import (
+    VideoError,
+    index_frames,
+    read_chosen_frames,
+    read_frames,
+    video_info,
+)
 from fml_tf.template.loading import load_template
 
 
@@ -48,7 +54,10 @@ def videos(tmp_path_factory):
 def test_frames_are_read_in_order_with_their_numbers(videos):
     assert video_info(videos / "good.mp4").num_frames == 10
     assert video_info(videos / "good.mp4").frames_per_second == pytest.approx(25)
-    numbers, frames = zip(*read_frames(videos / "good.mp4", step=3), strict=True)
+    index = index_frames(videos / "good.mp4")
+    np.testing.assert_allclose(index.seconds, np.arange(10) / 25, atol=1e-6)
+    chosen = read_chosen_frames(videos / "good.mp4", index, [0, 3, 6, 9])
+    numbers, frames = zip(*chosen, strict=True)
     assert numbers == (0, 3, 6, 9)
     original = portrait_frames(10)
     for number, frame in zip(numbers, frames, strict=True):
@@ -172,6 +181,16 @@ def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):
     assert report.stat().st_mtime_ns == stamp
     other = video_faces.build(folder, tmp_path, clip=ClipSettings(num_frames=2))
     assert other.data_path != built.data_path
+
+
+def test_people_in_the_exclusion_list_are_left_out(tmp_path):
+    for name in ("anna/1.mp4", "anna/2.mp4", "berta/1.mp4", "carla.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert len(video_faces.find_videos(tmp_path)) == 4
+    (tmp_path / "exclude.txt").write_text("# on request\nanna\n\n carla # 2026-11\n")
+    assert video_faces.find_videos(tmp_path) == [tmp_path / "berta/1.mp4"]
 
 
 def test_a_config_can_be_written_in_json():

@@ -5,7 +5,8 @@ import skimage.data
 
 from datasets.video_faces.dummy_videos import portrait_frames
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
-from fml_tf.preprocessing.landmarks import FROM_68, MIRROR_68, DlibLandmarkDetector
+from fml_tf.preprocessing.landmark_order import MIRROR_66
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import (
     CropSettings,
     NoFaceError,
@@ -14,7 +15,6 @@ from fml_tf.preprocessing.prepare import (
     prepare_image,
 )
 
-MIRROR_66 = np.array([list(FROM_68).index(MIRROR_68[i]) for i in FROM_68])
 # A rough face, mm: enough for a head pose. Here only its presence matters.
 TEMPLATE = np.random.default_rng(0).normal(scale=40, size=(66, 3))
 
@@ -94,7 +94,7 @@ def test_a_small_face_of_a_large_image_is_found():
 
 def test_another_face_detector_can_be_put_in(portrait, face):
     class FixedBox:
-        def detect(self, image):
+        def detect(self, image, near=None):
             return [FaceBox(face.box.left, face.box.top, face.box.width, 1.0)]
 
     (other,) = DlibLandmarkDetector(FixedBox()).detect(portrait)
@@ -133,7 +133,7 @@ def test_a_missing_model_file_is_named(tmp_path):
 
 def test_a_large_thing_that_is_no_face_does_not_hide_a_small_face(portrait, face):
     class FaceAndWall:
-        def detect(self, image):
+        def detect(self, image, near=None):
             return [FaceBox(0.0, 300.0, 1.2 * face.box.width, 1.0), face.box]
 
     frame = prepare_image(portrait, DlibLandmarkDetector(FaceAndWall()), TEMPLATE)

@@ -1,9 +1,13 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
 from fml_tf.preprocessing.head_pose import head_pose, rotation_angles
+from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
+from fml_tf.template.makehuman import load_makehuman
 
 
 def _face(rng):
@@ -88,3 +92,28 @@ def test_blurred_frames_are_not_usable():
     blurred[:20] = 140
     assert sharpness(sharp) > 100 * sharpness(blurred)
     assert usable_frames([10.0, 11.0, 2.0, 9.0, 4.4]).tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_greedy_choice_is_at_least_half_as_diverse_as_the_best(seed):
+    # Known of the farthest-point rule; often it is the best itself.
+    rotations = 0.4 * np.random.default_rng(seed).standard_normal((9, 3))
+    angles = rotation_angles(rotations)
+    best = max(
+        min(angles[i, j] for i, j in itertools.combinations(frames, 2))
+        for frames in itertools.combinations(range(9), 4)
+    )
+    chosen, distance = choose_frames(rotations, 4)
+    assert distance == min(angles[i, j] for i, j in itertools.combinations(chosen, 2))
+    assert best / 2 <= distance <= best
+
+
+def test_pose_follows_a_rendered_head_that_turns():
+    _, landmarks = FaceGenerator(FrameSettings(seed=5)).turning_clip(1, 7, 320)
+    template = load_makehuman("4k")
+    points = template.mean_shape[template.landmark_vertices]
+    poses = [head_pose(frame, points, focal_length=2.25, width=320) for frame in landmarks]
+    pitch, yaw, roll = np.degrees([pose.rotation for pose in poses]).T
+    # A stranger's shape costs a constant pitch and some of the yaw.
+    np.testing.assert_allclose(yaw, np.linspace(-25, 25, 7), atol=4)
+    assert np.ptp(pitch) < 4 and np.abs(roll).max() < 4

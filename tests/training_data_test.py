@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fml_tf.training.augmentation import Augmentation
 from fml_tf.training.data import evaluation_examples, training_batches
 
 NUM_EXAMPLES, FRAMES = 10, 3
@@ -48,6 +49,23 @@ def test_an_epoch_holds_every_example_once_and_the_next_is_in_another_order():
 
 def test_same_seed_same_order_other_seed_other_order():
     assert _ids(_take(4)) == _ids(_take(4)) != _ids(_take(4, seed=8))
+
+
+def test_a_resumed_run_and_several_workers_see_the_same_augmentation():
+    augmentation = Augmentation(colour=0.3, crop=0.1, blur=1.0, flip=True)
+    uncut = _take(5, augmentation=augmentation)
+    resumed = _take(2, start_step=3, augmentation=augmentation)
+    first, second = (
+        _take(5, worker=worker, num_workers=2, augmentation=augmentation) for worker in range(2)
+    )
+    for name in ("frames", "landmarks"):
+        values = [getattr(batch, name).numpy() for batch in uncut]
+        for a, b in zip(values[3:], resumed, strict=True):
+            np.testing.assert_array_equal(a, getattr(b, name))
+        for a, b, c in zip(values, first, second, strict=True):
+            np.testing.assert_array_equal(a, np.concatenate([getattr(b, name), getattr(c, name)]))
+    assert np.ptp(uncut[0].frames, axis=(1, 2, 3)).max() < 1e-5  # what is even stays even
+    assert np.unique(uncut[0].frames[:, 0, 0, 0, 0]).size > 2
 
 
 @pytest.mark.parametrize("start", [1, 3, 7])

@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import app, flags
 
+from fml_tf.preprocessing.pictures import draw_landmarks
+
 _DATA = flags.DEFINE_string(
     "data", None, "Folder of a prepared data set, with its version.", required=True
 )
@@ -20,17 +22,6 @@ _SPLIT = flags.DEFINE_string("split", "train", "Split to show.")
 _ROWS = flags.DEFINE_integer("rows", 8, "How many multi-frame images, from the split's start.")
 _ZOOM = flags.DEFINE_integer("zoom", 1, "Pixels a crop pixel.")
 _OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.", required=True)
-
-
-def draw_landmarks(
-    crop: np.ndarray, landmarks: np.ndarray, confidence: np.ndarray, zoom: int
-) -> np.ndarray:
-    """Draws landmarks [66, 2] px on a crop [S, S, 3] uint8: [zoom·S, zoom·S, 3]."""
-    picture = cv2.resize(crop, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
-    for (u, v), sure in zip(landmarks * zoom, confidence, strict=True):
-        colour = (255 * (1 - float(sure)), 255 * float(sure), 0)
-        cv2.circle(picture, (int(u), int(v)), max(1, zoom), colour, -1, cv2.LINE_AA)
-    return picture
 
 
 def main(_) -> None:

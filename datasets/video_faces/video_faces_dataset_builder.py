@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
+from datasets.exclusion import excluded_people
 from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.preprocessing.video import SUFFIXES
@@ -56,8 +57,11 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Reads videos from the manual folder; see `build` for the short way."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 - TFDS's own protocol
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
+        "1.0.0": "Initial release.",
+        "1.1.0": "Faces are followed from frame to frame; the feature `seconds`.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
         " folders: then the first folder is the person, else the clip's name is."
@@ -75,6 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "rotation": _tensor(num_frames, 3),
             "crop_transforms": _tensor(num_frames, 2, 3),
             "frame_numbers": tfds.features.Tensor(shape=(num_frames,), dtype=np.int32),
+            "seconds": _tensor(num_frames),
             "person_id": tfds.features.Text(),
             "clip": tfds.features.Text(),
         }
@@ -188,15 +193,22 @@ def build(
 
 
 def find_videos(video_dir: str | os.PathLike) -> list[pathlib.Path]:
-    """All videos below a folder, by their suffixes, sorted.
+    """All videos below a folder, by their suffixes, sorted; none of people in its `exclude.txt`.
 
     Raises:
-      FileNotFoundError: no such folder, or no video in it.
+      FileNotFoundError: no such folder, or no video left in it.
     """
     video_dir = pathlib.Path(video_dir)
     if not video_dir.is_dir():
         raise FileNotFoundError(f"{video_dir}: no such folder of videos")
-    videos = sorted(p for p in video_dir.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    excluded = excluded_people(video_dir)
+    videos = sorted(
+        path
+        for path in video_dir.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and _person(path.relative_to(video_dir)) not in excluded
+    )
     if not videos:
         raise FileNotFoundError(f"{video_dir}: holds no video ({', '.join(sorted(SUFFIXES))})")
     return videos

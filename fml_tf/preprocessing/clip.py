@@ -1,20 +1,20 @@
 """From a clip of one person to multi-frame images (paper, section 3.1)."""
 
-import collections
 import concurrent.futures
 import dataclasses
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
+from fml_tf.preprocessing.candidates import Candidate, find_candidates
+from fml_tf.preprocessing.face_track import FaceTrack
+from fml_tf.preprocessing.frame_choice import choose_frames, usable_frames
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
-from fml_tf.preprocessing.video import read_frames, video_info
+from fml_tf.preprocessing.prepare import CropSettings
 
 
 class ClipError(ValueError):
@@ -56,7 +56,8 @@ class MultiFrameImage:
       landmarks: [M, 66, 2] float32 crop px.
       landmark_confidence: [M, 66] float32 in [0, 1].
       rotation: [M, 3] float32, head pose of the mean face, rotation vectors in camera space.
-      frame_numbers: [M] int32, counted from 0 in the clip.
+      frame_numbers: [M] int32, counted from 0 in the video file.
+      seconds: [M] float32, when they are shown, since the start of the video.
       crop_transforms: [M, 2, 3] float32, affine maps from source to crop px.
     """
 
@@ -65,6 +66,7 @@ class MultiFrameImage:
     landmark_confidence: np.ndarray
     rotation: np.ndarray
     frame_numbers: np.ndarray
+    seconds: np.ndarray
     crop_transforms: np.ndarray
 
 
@@ -73,39 +75,71 @@ def prepare_clip(
     detector: LandmarkDetector,
     template_landmarks: np.ndarray,
     settings: ClipSettings,
+    face_track: FaceTrack | None = None,
 ) -> list[MultiFrameImage]:
     """Makes the multi-frame images of a clip, one or more.
 
     Args:
-      path: video file that shows one person; of several faces the largest is taken.
+      path: video file. If several people or shots are seen, all frames are of one: the largest face
+        of a frame is followed while it is seen, and of those so followed the longest seen is taken.
       detector: finds faces and landmarks.
       template_landmarks: [66, 3] mm, see `prepare_image`.
       settings: how.
+      face_track: the clip is its stretch of the video, the person the one in its boxes; without
+        one, the clip is the whole file.
 
     Raises:
       FileNotFoundError, VideoError: the file cannot be read.
       ClipError: too few of its frames have a usable face, or the head hardly turns.
     """
-    frames, rejected = [], collections.Counter()
-    for number, image in read_frames(path, _step(path, settings)):
-        try:
-            prepared = prepare_image(image, detector, template_landmarks, settings.crop)
-            frames.append((number, prepared))
-        except FaceError as error:
-            rejected[error.reason] += 1
-    if frames:
-        sharp = usable_frames([sharpness(frame.crop) for _, frame in frames])
-        rejected["blurred"] += len(frames) - len(sharp)
-        frames = [frames[i] for i in sharp]
-    if len(frames) < settings.num_frames:
+    wanted = settings.images_per_clip * settings.candidates_per_image
+    candidates, rejected = find_candidates(
+        path, detector, template_landmarks, wanted, settings.crop, face_track
+    )
+    usable = usable_frames([candidate.sharpness for candidate in candidates])
+    rejected["blurred"] = len(candidates) - len(usable)
+    if len(usable) < settings.num_frames:
         rejected = +rejected  # without zeros
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
         raise ClipError(
             rejected.most_common(1)[0][0] if rejected else "too short",
-            f"{path}: {len(frames)} usable frames, fewer than {settings.num_frames}"
+            f"{path}: {len(usable)} usable frames, fewer than {settings.num_frames}"
             + (f" ({reasons})" if reasons else ""),
         )
-    return _choose(path, frames, settings)
+    images, widest = choose_images([candidates[i] for i in usable], settings)
+    if not images:
+        raise ClipError(
+            "head hardly turns",
+            f"{path}: the head's poses are at most {widest:.1f} degrees apart,"
+            f" less than {settings.min_pose_distance}",
+        )
+    return [_stack(image) for image in images]
+
+
+def choose_images(
+    candidates: Sequence[Candidate], settings: ClipSettings
+) -> tuple[list[list[Candidate]], float]:
+    """Chooses the frames of multi-frame images among usable candidates.
+
+    Args:
+      candidates: of one person, in the order of the clip, `settings.num_frames` or more.
+      settings: how.
+
+    Returns:
+      The images, each of M candidates, none if the head hardly turns; and the largest of the least
+      pose distances of what the images would be, degrees.
+    """
+    # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
+    num_images = min(settings.images_per_clip, len(candidates) // settings.num_frames)
+    images, widest = [], 0.0
+    for start in range(num_images):
+        share = candidates[start::num_images]
+        rotations = np.stack([candidate.frame.pose.rotation for candidate in share])
+        chosen, distance = choose_frames(rotations, settings.num_frames)
+        widest = max(widest, np.degrees(distance))
+        if np.degrees(distance) >= settings.min_pose_distance:
+            images.append([share[i] for i in chosen])
+    return images, widest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,40 +211,14 @@ def _prepare_or_report(
         return PreparedClip(path, [], "unreadable", str(error))
 
 
-def _step(path: str | os.PathLike, settings: ClipSettings) -> int:
-    candidates = settings.images_per_clip * settings.candidates_per_image
-    return max(1, video_info(path).num_frames // candidates)
-
-
-def _choose(
-    path: str | os.PathLike, frames: list[tuple[int, PreparedFrame]], settings: ClipSettings
-) -> list[MultiFrameImage]:
-    # Interleaved, so that each image draws on the whole clip and none gets another's leftovers.
-    num_images = min(settings.images_per_clip, len(frames) // settings.num_frames)
-    images, widest = [], 0.0
-    for start in range(num_images):
-        candidates = frames[start::num_images]
-        rotations = np.stack([frame.pose.rotation for _, frame in candidates])
-        chosen, distance = choose_frames(rotations, settings.num_frames)
-        widest = max(widest, np.degrees(distance))
-        if np.degrees(distance) >= settings.min_pose_distance:
-            images.append(_stack([candidates[i] for i in chosen]))
-    if not images:
-        raise ClipError(
-            "head hardly turns",
-            f"{path}: the head's poses are at most {widest:.1f} degrees apart,"
-            f" less than {settings.min_pose_distance}",
-        )
-    return images
-
-
-def _stack(frames: list[tuple[int, PreparedFrame]]) -> MultiFrameImage:
-    prepared = [frame for _, frame in frames]
+def _stack(image: Sequence[Candidate]) -> MultiFrameImage:
+    frames = [candidate.frame for candidate in image]
     return MultiFrameImage(
-        frames=np.stack([frame.crop for frame in prepared]),
-        landmarks=np.stack([frame.landmarks for frame in prepared]),
-        landmark_confidence=np.stack([frame.confidence for frame in prepared]),
-        rotation=np.stack([frame.pose.rotation for frame in prepared]),
-        frame_numbers=np.array([number for number, _ in frames], np.int32),
-        crop_transforms=np.stack([f.transform.matrix for f in prepared]).astype(np.float32),
+        frames=np.stack([frame.crop for frame in frames]),
+        landmarks=np.stack([frame.landmarks for frame in frames]),
+        landmark_confidence=np.stack([frame.confidence for frame in frames]),
+        rotation=np.stack([frame.pose.rotation for frame in frames]),
+        frame_numbers=np.array([candidate.number for candidate in image], np.int32),
+        seconds=np.array([candidate.seconds for candidate in image], np.float32),
+        crop_transforms=np.stack([f.transform.matrix for f in frames]).astype(np.float32),
     )

@@ -44,6 +44,12 @@ class CropTransform:
         """[2, 3] float64 affine map: crop = matrix @ (u, v, 1) of the source."""
         return self.scale * np.array([[1.0, 0.0, -self.left], [0.0, 1.0, -self.top]])
 
+    def overlaps(self, image: np.ndarray) -> bool:
+        """Whether any part of the square lies in a source image [H, W, ...]."""
+        height, width = image.shape[:2]
+        right, bottom = self.left + self.source_width, self.top + self.source_width
+        return self.left < width and self.top < height and right > 0 and bottom > 0
+
     def apply(self, points: np.ndarray) -> np.ndarray:
         """Maps points [..., 2] from source px to crop px."""
         return (np.asarray(points) - (self.left, self.top)) * self.scale
@@ -90,7 +96,7 @@ def crop_image(image: np.ndarray, transform: CropTransform) -> np.ndarray:
     height, width = image.shape[:2]
     left, top = transform.left, transform.top
     right, bottom = left + transform.source_width, top + transform.source_width
-    if left >= width or top >= height or right <= 0 or bottom <= 0:
+    if not transform.overlaps(image):
         raise ValueError(f"{transform} lies outside the image of {width} x {height} px")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     square = cv2.copyMakeBorder(

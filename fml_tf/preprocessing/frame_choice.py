@@ -17,6 +17,8 @@ def sharpness(crop: np.ndarray) -> float:
 def usable_frames(sharpnesses: np.ndarray) -> np.ndarray:
     """Indices of the frames that are not blurred, measured by the clip's own median; [F] -> [U]."""
     sharpnesses = np.asarray(sharpnesses)
+    if not len(sharpnesses):
+        return np.zeros(0, int)
     return np.flatnonzero(sharpnesses >= _LEAST_SHARPNESS * np.median(sharpnesses))
 
 

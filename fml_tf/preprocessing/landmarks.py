@@ -3,25 +3,16 @@
 import dataclasses
 import importlib.util
 import pathlib
+from collections.abc import Iterable
 from typing import Protocol
 
+import cv2
 import dlib
 import numpy as np
 
 from fml_tf.preprocessing.crop import CropTransform, crop_image
 from fml_tf.preprocessing.faces import FaceBox, FaceDetector, HogFaceDetector
-
-# iBUG's 68 points without the inner mouth corners.
-FROM_68 = np.delete(np.arange(68), [60, 64])
-
-# fmt: off
-# Where each of the 68 points goes when the image is mirrored.
-MIRROR_68 = np.array([
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-])
-# fmt: on
+from fml_tf.preprocessing.landmark_order import FROM_68, MIRROR_68
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,8 +33,11 @@ class DetectedFace:
 class LandmarkDetector(Protocol):
     """Anything that finds faces with their 66 landmarks."""
 
-    def detect(self, image: np.ndarray) -> list[DetectedFace]:
-        """Finds the faces of an image [H, W, 3] uint8 RGB, the largest first; may be empty."""
+    def detect(self, image: np.ndarray, near: FaceBox | None = None) -> list[DetectedFace]:
+        """Finds the faces of an image [H, W, 3] uint8 RGB, the largest first; may be empty.
+
+        With `near`, only faces about a square, see `FaceDetector.detect`.
+        """
 
 
 class DlibLandmarkDetector:
@@ -51,19 +45,16 @@ class DlibLandmarkDetector:
 
     The trees give no confidence. What they do give is an answer that hangs on the box they start
     from and on the image's handedness more the less the image decides: each face is therefore
-    read from five boxes (shifted a little), in the image and in its mirror image. A landmark is
+    read from three boxes (shifted a little), in the image and in its mirror image. A landmark is
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
-    Occluded points, and the far contour of a turned head, get less by this.
-
-    On renderings of a scan with known landmarks (208 of them: yaw to ±45°, pitch ±15°, blurred,
-    noisy, dark, of low resolution, partly covered) the spread's rank correlation with the true
-    error was 0.62 over all inner points and 0.77 over whole images, and the mean error was about
-    1.5 times the spread.
+    Occluded points, and the far contour of a turned head, get less by this;
+    `tools/measure_landmark_confidence.py` measures how well it tells the error.
     """
 
-    # Shifts (in box widths) of the boxes that the readings start from.
-    _STARTS = ((0.0, 0.0), (0.06, 0.0), (-0.06, 0.0), (0.0, 0.06), (0.0, -0.06))
+    # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
+    # goes in the mirror.
+    _STARTS = ((0.0, 0.06), (0.0, -0.06), (0.06, 0.0))
     # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
     # and takes from single pixels without smoothing, are as fine in a small or huge face.
     _BOX_WIDTH = 256
@@ -93,21 +84,36 @@ class DlibLandmarkDetector:
             raise FileNotFoundError(f"{model_path}: no such landmark model")
         self._predictor = dlib.shape_predictor(str(model_path))
 
-    def detect(self, image: np.ndarray) -> list[DetectedFace]:
+    def detect(self, image: np.ndarray, near: FaceBox | None = None) -> list[DetectedFace]:
         """See `LandmarkDetector.detect`."""
-        boxes = sorted(self._face_detector.detect(image), key=lambda box: -box.width)
+        boxes = sorted(self._face_detector.detect(image, near), key=lambda box: -box.width)
         return [self._read(image, box) for box in boxes]
 
     def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
+        # A detector's boxes come in coarse steps of place and size. The box that a first reading
+        # suggests hangs on them much less, and the landmarks read from it are better.
+        centred = _box_about(self._readings(image, box, ((0.0, 0.0),)).mean(axis=0))
+        readings = self._readings(image, centred, self._STARTS)
+        landmarks = readings.mean(axis=0)
+        distances = np.linalg.norm(readings - landmarks, axis=-1)
+        spread = np.sqrt((distances**2).mean(axis=0)) / centred.width
+        return DetectedFace(
+            box,
+            landmarks.astype(np.float32),
+            np.exp(-spread / self._confidence_scale).astype(np.float32),
+        )
+
+    def _readings(
+        self, image: np.ndarray, box: FaceBox, starts: Iterable[tuple[float, float]]
+    ) -> np.ndarray:
+        """[2·starts, 66, 2] source px, each start read in the image and in its mirror image."""
         width = max(1, round(box.width * self._PATCH_WIDTH / self._BOX_WIDTH))
-        left = round(box.left + (box.width - width) / 2)
-        top = round(box.top + (box.width - width) / 2)
+        left, top = np.round(box.centre - width / 2).astype(int)
         transform = CropTransform(left, top, width, self._PATCH_WIDTH)
         patch = crop_image(image, transform)
-        mirrored = np.ascontiguousarray(patch[:, ::-1])
-
+        mirrored = cv2.flip(patch, 1)
         readings = []
-        for right, down in self._STARTS:
+        for right, down in starts:
             start = (self._PATCH_WIDTH - self._BOX_WIDTH) // 2
             left, top = (start + round(shift * self._BOX_WIDTH) for shift in (right, down))
             last = self._BOX_WIDTH - 1
@@ -115,20 +121,19 @@ class DlibLandmarkDetector:
             readings.append(self._predict(patch, rectangle))
             reflected = self._predict(mirrored, rectangle)[MIRROR_68]
             readings.append((self._PATCH_WIDTH, 0) + reflected * (-1, 1))
-        readings = np.stack(readings)[:, FROM_68]
-
-        landmarks = readings.mean(axis=0)
-        spread = np.sqrt(((readings - landmarks) ** 2).sum(axis=-1).mean(axis=0)) / self._BOX_WIDTH
-        return DetectedFace(
-            box,
-            transform.invert(landmarks).astype(np.float32),
-            np.exp(-spread / self._confidence_scale).astype(np.float32),
-        )
+        return transform.invert(np.stack(readings)[:, FROM_68])
 
     def _predict(self, patch: np.ndarray, rectangle: dlib.rectangle) -> np.ndarray:
         points = self._predictor(patch, rectangle).parts()
         # dlib names pixels by index; their centres are half a pixel further in our terms.
         return np.array([(p.x, p.y) for p in points]) + 0.5
+
+
+def _box_about(landmarks: np.ndarray) -> FaceBox:
+    """Where dlib's face detector puts its square about a face with these landmarks, on average."""
+    side = np.ptp(landmarks, axis=0).max()
+    left, top = landmarks.mean(axis=0) - (0, 0.05 * side) - 0.52 * side
+    return FaceBox(left, top, 1.04 * side, 0.0)
 
 
 def _packaged_model() -> pathlib.Path:

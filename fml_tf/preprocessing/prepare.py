@@ -1,6 +1,7 @@
 """From an image to the crop, landmarks and head pose of its largest face."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -94,24 +95,44 @@ def find_face(
     Raises:
       NoFaceError, SmallFaceError, UncertainFaceError: all `FaceError`s, with the figures.
     """
-    faces = detector.detect(image)
+    face = certain_faces(detector.detect(image), settings.min_confidence)[0]
+    return face, place_crop(face, settings)
+
+
+def certain_faces(faces: Sequence[DetectedFace], min_confidence: float) -> list[DetectedFace]:
+    """The faces whose landmarks are to be trusted, in the order given; at least one.
+
+    What is no face now and then looks like one, but its landmarks agree on nothing.
+
+    Raises:
+      NoFaceError: there is no face.
+      UncertainFaceError: none of the faces is certain.
+    """
     if not faces:
         raise NoFaceError("no face was found")
-    # What is no face now and then looks like a large one, but its landmarks agree on nothing.
-    confidences = [float(face.confidence.mean()) for face in faces]
-    if max(confidences) < settings.min_confidence:
+    certain = [face for face in faces if face.confidence.mean() >= min_confidence]
+    if not certain:
+        highest = max(float(face.confidence.mean()) for face in faces)
         raise UncertainFaceError(
-            f"the landmarks are uncertain: mean confidence {max(confidences):.2f},"
-            f" less than {settings.min_confidence}"
+            f"the landmarks are uncertain: mean confidence {highest:.2f},"
+            f" less than {min_confidence}"
         )
-    face = next(f for f, c in zip(faces, confidences) if c >= settings.min_confidence)
+    return certain
+
+
+def place_crop(face: DetectedFace, settings: CropSettings) -> CropTransform:
+    """Places a face's crop.
+
+    Raises:
+      SmallFaceError: it has fewer source pixels than `settings.min_width`.
+    """
     transform = crop_box(face.landmarks, settings.margin, settings.size)
     if transform.source_width < settings.min_width:
         raise SmallFaceError(
             f"the face is too small: its crop has {transform.source_width} px,"
             f" fewer than {settings.min_width}"
         )
-    return face, transform
+    return transform
 
 
 def prepare_image(
@@ -131,7 +152,22 @@ def prepare_image(
     Raises:
       NoFaceError, SmallFaceError, UncertainFaceError: all `FaceError`s, with the figures.
     """
-    face, transform = find_face(image, detector, settings)
+    face, _ = find_face(image, detector, settings)
+    return prepare_face(image, face, template_landmarks, settings)
+
+
+def prepare_face(
+    image: np.ndarray,
+    face: DetectedFace,
+    template_landmarks: np.ndarray,
+    settings: CropSettings = CropSettings(),
+) -> PreparedFrame:
+    """Crops and poses a face that was found in an image; arguments as of `prepare_image`.
+
+    Raises:
+      SmallFaceError: its crop is too small.
+    """
+    transform = place_crop(face, settings)
     landmarks = transform.apply(face.landmarks).astype(np.float32)
     return PreparedFrame(
         crop=crop_image(image, transform),

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -46,8 +46,43 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
         )
 
 
-def read_frames(path: str | os.PathLike, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields every `step`-th frame as (frame number, [H, W, 3] uint8 RGB), upright.
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameIndex:
+    """The frames that a file really holds, in the order in which they are shown.
+
+    Attributes:
+      seconds: [n] float64, when each is shown, since the start of the video; uneven where the frame
+        rate varies.
+      keyframes: [k] int, numbers of the frames that decode without those before them, increasing.
+    """
+
+    seconds: np.ndarray
+    keyframes: np.ndarray
+
+
+def index_frames(path: str | os.PathLike) -> FrameIndex:
+    """Lists a video's frames from its packets; none is decoded.
+
+    Raises:
+      FileNotFoundError: no such file.
+      VideoError: not a video, its header is lost, or it holds no frame.
+    """
+    seconds, is_key = [], []
+    with _open(path, cv2.CAP_PROP_FORMAT, -1) as capture:  # packets in place of frames
+        while capture.grab():
+            seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            is_key.append(capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) == 1)
+    if not seconds:
+        raise VideoError(f"{path}: no frame can be decoded")
+    order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
+    seconds = np.array(seconds)[order]
+    keyframes = np.flatnonzero(np.array(is_key)[order])
+    # Old containers have no proper times: a frame there can't be told by its time after a jump.
+    return FrameIndex(seconds, keyframes if (np.diff(seconds) > 0).all() else keyframes[:1])
+
+
+def read_frames(path: str | os.PathLike) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields every frame as (frame number, [H, W, 3] uint8 RGB), upright.
 
     Rotation in the file's metadata (phones held upright) is applied. A file that was cut short
     gives the frames that are there.
@@ -59,31 +94,85 @@ def read_frames(path: str | os.PathLike, step: int = 1) -> Iterator[tuple[int, n
     with _open(path) as capture:
         number = 0
         while capture.grab():
-            if number % step == 0:
-                decoded, frame = capture.retrieve()
-                if decoded:
-                    yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            decoded, frame = capture.retrieve()
+            if decoded:
+                yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number += 1
     if number == 0:
         raise VideoError(f"{path}: no frame can be decoded")
 
 
-def count_frames(path: str | os.PathLike) -> int:
-    """Counts the frames that are there, whatever the header says, by going through them.
+def read_chosen_frames(
+    path: str | os.PathLike, index: FrameIndex, numbers: Iterable[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields chosen frames as `read_frames` does, and spends as little as it can on the others.
+
+    Frames between those chosen are decoded, since others hang on them, but not converted; where a
+    keyframe lies far enough ahead, all before it is jumped over. What is damaged is left out.
+
+    Args:
+      path: video file.
+      index: of the same file.
+      numbers: increasing.
 
     Raises:
       FileNotFoundError: no such file.
-      VideoError: not a video, or its header is lost.
+      VideoError: not a video, or none of the frames can be decoded.
     """
+    missing = []
     with _open(path) as capture:
-        return sum(1 for _ in iter(capture.grab, False))
+        reader = _Reader(capture, index)
+        for number in numbers:
+            frame = reader.read(number)
+            missing.append(frame is None)
+            if frame is not None:
+                yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    if missing and all(missing):
+        raise VideoError(f"{path}: no frame can be decoded")
+
+
+class _Reader:
+    """A capture that knows the number of the frame that it decoded last."""
+
+    # OpenCV starts to decode at the last keyframe that lies this many frames before its aim.
+    _RUN_UP = 16
+
+    def __init__(self, capture: cv2.VideoCapture, index: FrameIndex):
+        self.position = -1
+        self._capture = capture
+        self._index = index
+
+    def read(self, number: int) -> np.ndarray | None:
+        """The frame [H, W, 3] uint8 BGR; None where it is damaged or missing."""
+        keyframes = self._index.keyframes
+        if ((keyframes > self.position) & (keyframes <= number - self._RUN_UP)).any():
+            self._seek(number)
+        while self.position < number:
+            if not self._capture.grab():
+                return None
+            self.position += 1
+        decoded, frame = self._capture.retrieve()
+        return frame if decoded else None
+
+    def _seek(self, number: int) -> None:
+        # OpenCV reckons with an even frame rate. Where the rate varies it lands near by: the time
+        # tells where, and it must not be behind the frame, since there is no way back.
+        frames_per_second = self._capture.get(cv2.CAP_PROP_FPS)
+        seconds = self._index.seconds
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, int(seconds[number] * frames_per_second))
+        landed = self._capture.grab()
+        time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        self.position = int(np.abs(seconds - time).argmin())
+        if not landed or self.position > number:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            self.position = -1
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
+def _open(path: str | os.PathLike, *parameters: int) -> Iterator[cv2.VideoCapture]:
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG, parameters)
     try:
         if not capture.isOpened():
             raise VideoError(f"{path}: not a video that can be read")

@@ -72,6 +72,40 @@ class FaceGenerator:
         vertices = self._head.deform(person.neutral, neutral, person.hair_volume, person.glasses)
         return self._renderer.draw(person, vertices, pose, light, camera, background)[0]
 
+    def turning_clip(
+        self, index: int, num_frames: int, size: int, share: float = 0.5, yaw: float = 25.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A clean clip of a neutral face that turns evenly from one side to the other.
+
+        Args:
+          index: the person's; background and light are functions of it, too.
+          num_frames: how many.
+          size: sides of the picture, px.
+          share: width of the face's crop as a share of `size`.
+          yaw: degrees at either end.
+
+        Returns:
+          Frames [num_frames, size, size, 3] uint8, and landmarks [num_frames, 66, 2] float32 px.
+        """
+        rng = self._rng(index, 0)
+        person, template = self.person(index), self._head.template
+        focal_length = 4.5
+        camera = PerspectiveCamera(focal_length * share * size, size, size)
+        (light,) = sample_lights(rng, 1)
+        background = sample_background(rng, size)
+        centre = person.neutral[template.landmark_vertices].mean(axis=0)
+        frames, landmarks = [], []
+        for degrees in np.linspace(-yaw, yaw, num_frames):
+            rotation = np.array([0, np.radians(degrees), 0], np.float32)
+            pose = HeadPose(rotation, np.zeros(3, np.float32))
+            position = np.array([0, 0, -focal_length * _CROP_WIDTH_MM], np.float32)
+            pose = HeadPose(rotation, position - pose.rotate(centre))
+            picture = self.draw(person, pose, light, camera, background)
+            frames.append(np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8))
+            posed = pose.apply(person.neutral)
+            landmarks.append(_project(posed[_seen_landmarks(template, posed, camera)], camera))
+        return np.stack(frames), np.stack(landmarks).astype(np.float32)
+
     def example(self, person: Person, person_index: int, image: int) -> dict[str, object]:
         """One multi-frame image of a person: the features of `datasets/synthetic_faces`.
 

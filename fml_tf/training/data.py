@@ -4,9 +4,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from fml_tf.structures import MultiFrameBatch
+from fml_tf.training.augmentation import Augmentation, augment
 
 # Epochs that a stream can hold; training ends by steps, not by epochs.
 _MANY_EPOCHS = 2**40
+_NO_AUGMENTATION = Augmentation()
 
 
 def decode_example(example: dict, num_frames: int) -> dict:
@@ -70,6 +72,7 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     random_num_frames: bool = False,
+    augmentation: Augmentation = _NO_AUGMENTATION,
     worker: int = 0,
     num_workers: int = 1,
     replicas_per_worker: int = 1,
@@ -77,10 +80,10 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless `MultiFrameBatch`es of the training split.
 
-    The order depends on `seed` alone, so that a run that starts at `start_step` sees the batches
-    that an uncut run would have seen from there; each of several workers gets its slice of every
-    global batch. Records before `start_step` are skipped undecoded, from the start of their epoch
-    on.
+    Order and augmentation depend on `seed` alone, so that a run that starts at `start_step` sees
+    the batches that an uncut run would have seen from there; each of several workers gets its slice
+    of every global batch. Records before `start_step` are skipped undecoded, from the start of
+    their epoch on.
 
     Raises:
       ValueError: the split holds fewer examples than a batch, or the batch can't be shared evenly.
@@ -111,6 +114,9 @@ def training_batches(
 
     def decode(index, example):
         decoded = decode_example(example, num_frames)
+        if augmentation != _NO_AUGMENTATION:
+            key = tf.stack([tf.cast(seed, tf.int64), index])
+            decoded = augment(decoded, augmentation, key)
         return _mask_random_frames(decoded, index, seed) if random_num_frames else decoded
 
     return (

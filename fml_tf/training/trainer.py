@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.losses.objective import LossWeights, weigh
 from fml_tf.model.fml_model import CHECKPOINT_FOLDER, FmlModel, restore_weights
+from fml_tf.training.augmentation import augmentation_of
 from fml_tf.training.data import training_batches
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Stage, learning_rates_at, stage_at
@@ -163,6 +164,7 @@ class Trainer:
                 seed=self.config.seed,
                 start_step=start_step,
                 random_num_frames=self.config.random_num_frames,
+                augmentation=augmentation_of(self.config),
                 worker=context.input_pipeline_id,
                 num_workers=workers,
                 replicas_per_worker=context.num_replicas_in_sync // workers,

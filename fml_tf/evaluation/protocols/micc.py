@@ -14,7 +14,7 @@ from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.files import read_mesh
 from fml_tf.mesh.registration import fit_surface
 from fml_tf.mesh.surface import Surface, vertex_areas
-from fml_tf.preprocessing.video import count_frames, read_frames
+from fml_tf.preprocessing.video import index_frames, read_chosen_frames
 from fml_tf.reconstruction.inputs import read_image
 
 VIDEOS = ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor")
@@ -142,8 +142,8 @@ def read_evenly(folder: pathlib.Path, video: str) -> list[tuple[int, np.ndarray]
             (number, read_image(pictures[number])) for number in evenly(len(pictures), NUM_FRAMES)
         ]
     path = one_file(folder, f"{video}.*", "the video")
-    chosen = evenly(count_frames(path), NUM_FRAMES)
-    return [(number, image) for number, image in read_frames(path) if number in chosen]
+    index = index_frames(path)
+    return list(read_chosen_frames(path, index, evenly(len(index.seconds), NUM_FRAMES)))
 
 
 def evenly(total: int, count: int) -> list[int]:

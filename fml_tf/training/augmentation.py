@@ -1,0 +1,141 @@
+"""Random changes of training examples: colour, place of the crop, blur, mirroring (all ours).
+
+The paper mentions none, so all are off unless asked for.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.config import TrainConfig
+from fml_tf.preprocessing.landmark_order import MIRROR_66
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How strongly examples are changed; 0 and False leave them alone.
+
+    All frames of a person share what concerns the person: the mirror, since a mirrored face is
+    another face, and the colours, since one albedo has to explain all frames. The place of the crop
+    and the blur are each frame's own.
+
+    Attributes:
+      colour: largest change of exposure, contrast and saturation, and half as much of each channel
+        beside the others, as a factor's logarithm.
+      crop: largest shift of a crop as a share of its width, in each direction, and twice as much
+        the largest change of its width.
+      blur: largest standard deviation of a Gaussian blur, crop px.
+      flip: mirror a person left to right or not, by a coin.
+    """
+
+    colour: float = 0.0
+    crop: float = 0.0
+    blur: float = 0.0
+    flip: bool = False
+
+
+def augmentation_of(config: TrainConfig) -> Augmentation:
+    """What a run's flags ask for."""
+    return Augmentation(
+        colour=config.augment_colour,
+        crop=config.augment_crop,
+        blur=config.augment_blur,
+        flip=config.augment_flip,
+    )
+
+
+def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
+    """Changes one example, as a function of its key alone.
+
+    Args:
+      example: `MultiFrameBatch`'s tensors without B: frames [M, S, S, 3] in [0, 1], frame_mask [M],
+        landmarks [M, 66, 2] crop px, landmark_confidence [M, 66].
+      augmentation: what to do.
+      key: [2] integers.
+
+    Returns:
+      The same tensors; frames that are masked out are black.
+    """
+    keys = [tf.random.fold_in(key, part) for part in range(4)]
+    frames, landmarks = example["frames"], example["landmarks"]
+    confidence = example["landmark_confidence"]
+    if augmentation.flip:
+        flip = tf.random.stateless_uniform((), keys[0]) < 0.5
+        mirrored = tf.gather(_mirror(landmarks, _size(frames)), MIRROR_66, axis=1)
+        frames = tf.where(flip, frames[:, :, ::-1], frames)
+        landmarks = tf.where(flip, mirrored, landmarks)
+        confidence = tf.where(flip, tf.gather(confidence, MIRROR_66, axis=1), confidence)
+    if augmentation.crop:
+        frames, landmarks = _move_crops(frames, landmarks, augmentation.crop, keys[1])
+    if augmentation.blur:
+        frames = _blur(frames, augmentation.blur, keys[2])
+    if augmentation.colour:
+        frames = _change_colours(frames, augmentation.colour, keys[3])
+    present = example["frame_mask"][:, None, None, None]
+    return {
+        **example,
+        "frames": tf.where(present, frames, 0.0),
+        "landmarks": landmarks,
+        "landmark_confidence": confidence,
+    }
+
+
+def _size(frames: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.shape(frames)[2], tf.float32)
+
+
+def _mirror(positions: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    return tf.stack([width - positions[..., 0], positions[..., 1]], axis=-1)
+
+
+def _move_crops(
+    frames: tf.Tensor, landmarks: tf.Tensor, amount: float, key: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shifts and scales each frame about its centre; beyond the border the border is repeated."""
+    count, size = frames.shape[0], _size(frames)
+    draws = amount * tf.random.stateless_uniform((count, 3), key, -1.0, 1.0)
+    shift, scale = size * draws[:, :2], tf.exp(2.0 * draws[:, 2:])
+    # In outer-corner coordinates, source = centre + shift + scale · (crop − centre).
+    moved = (landmarks - size / 2 - shift[:, None]) / scale[:, None] + size / 2
+    # TensorFlow counts pixels by their centres.
+    offset = size / 2 + shift + scale * (0.5 - size / 2) - 0.5
+    zero = tf.zeros(count)
+    rows = [scale[:, 0], zero, offset[:, 0], zero, scale[:, 0], offset[:, 1], zero, zero]
+    frames = tf.raw_ops.ImageProjectiveTransformV3(
+        images=frames,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=tf.shape(frames)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    return frames, moved
+
+
+def _blur(frames: tf.Tensor, largest: float, key: tf.Tensor) -> tf.Tensor:
+    """Blurs each frame with a Gaussian of its own."""
+    count, size = frames.shape[0], tf.shape(frames)[2]
+    sigma = largest * tf.random.stateless_uniform((count,), key)
+    radius = int(np.ceil(3 * largest))
+    steps = tf.range(-radius, radius + 1, dtype=tf.float32)
+    weights = tf.exp(-0.5 * (steps[:, None] / tf.maximum(sigma, 1e-2)) ** 2)
+    weights = tf.repeat(weights / tf.reduce_sum(weights, axis=0), 3, axis=1)  # of each channel
+    # All frames' channels beside each other: one convolution with a kernel for each.
+    channels = tf.reshape(tf.transpose(frames, (1, 2, 0, 3)), (1, size, size, 3 * count))
+    padding = [[0, 0], [radius, radius], [radius, radius], [0, 0]]
+    channels = tf.pad(channels, padding, "SYMMETRIC")
+    for kernel in (weights[:, None, :, None], weights[None, :, :, None]):
+        channels = tf.nn.depthwise_conv2d(channels, kernel, (1, 1, 1, 1), "VALID")
+    return tf.transpose(tf.reshape(channels, (size, size, count, 3)), (2, 0, 1, 3))
+
+
+def _change_colours(frames: tf.Tensor, amount: float, key: tf.Tensor) -> tf.Tensor:
+    """Changes exposure, balance, contrast and saturation of all frames alike."""
+    draws = amount * tf.random.stateless_uniform((6,), key, -1.0, 1.0)
+    exposure, contrast, saturation = tf.unstack(tf.exp(draws[:3]))
+    frames = frames * exposure * tf.exp(0.5 * draws[3:])
+    mean = tf.reduce_mean(frames)
+    frames = mean + contrast * (frames - mean)
+    grey = tf.reduce_mean(frames, axis=-1, keepdims=True)
+    return tf.clip_by_value(grey + saturation * (frames - grey), 0.0, 1.0)

@@ -1,0 +1,362 @@
+"""A VoxCeleb2 with one of each fault, in folders, a split archive and original videos."""
+
+import csv
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from datasets.opening import open_dataset
+from datasets.video_faces.dummy_videos import portrait_frames, write_video
+from datasets.voxceleb2_frames import preparation as preparation_module
+from datasets.voxceleb2_frames.assembly import NoUsableClipError, remake_examples
+from datasets.voxceleb2_frames.dummy_voxceleb2 import VIDEO, write_people
+from datasets.voxceleb2_frames.pipeline import prepare_clips
+from datasets.voxceleb2_frames.preparation import Preparation
+from datasets.voxceleb2_frames.source import find_clips
+from datasets.voxceleb2_frames.voxceleb2_frames_dataset_builder import (
+    Builder,
+    VoxCeleb2FramesConfig,
+)
+from fml_tf.config import ModelConfig, TrainConfig
+from fml_tf.preprocessing.clip import ClipSettings
+from fml_tf.preprocessing.prepare import CropSettings
+from fml_tf.training.data import training_batches
+
+_CLIP = ClipSettings(num_frames=2, candidates_per_image=3, crop=CropSettings(size=96))
+_CONFIG = VoxCeleb2FramesConfig(name="tiny", clip=_CLIP, test_share_of_dev=0.0)
+_ORIGINAL = "two_persons"
+
+
+def _build(source, data_dir, options=None):
+    builder = Builder(data_dir=data_dir, config=_CONFIG)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=source, beam_options=options)
+    )
+    return builder
+
+
+def _examples(builder):
+    """Examples of both splits by person, video and clip; pixels undecoded."""
+    decoders = {"frames": tfds.decode.SkipDecoding()}
+    return {
+        b"/".join(example[key] for key in ("person_id", "video_id", "clip_id")).decode(): example
+        for split in builder.info.splits
+        for example in builder.as_dataset(split, decoders=decoders).as_numpy_iterator()
+    }
+
+
+def _assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, example in one.items():
+        for key, value in example.items():
+            np.testing.assert_array_equal(value, other[name][key], err_msg=f"{name} {key}")
+
+
+def _remux(source, target, before, after):
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-v", "error", *before, "-i", source, *after, target], check=True)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Clips in a folder, others in an archive of three parts, and tracks of an original video."""
+    folder = tmp_path_factory.mktemp("voxceleb2")
+    write_people(folder, {"id00001": "dev", "id00002": "test", "id00003": "dev", "id00009": "dev"})
+    clips = folder / "dev" / "mp4" / "id00001" / VIDEO
+    clips.mkdir(parents=True)
+    frames = portrait_frames(5)
+    write_video(clips / "00001.mp4", frames)
+    whole = (clips / "00001.mp4").read_bytes()
+    (clips / "00002.mp4").write_bytes(whole[: len(whole) // 2])
+    (clips / "00003.mp4").touch()
+    write_video(clips / "00004.mp4", [f[::-1] for f in frames])  # nobody: faces upside down
+    write_video(clips / "00005.mp4", [np.hstack([f, f[:, ::-1]]) for f in frames])  # two people
+    write_video(clips / "00006.mp4", frames[:3] + [np.roll(f[::-1], 99, 1) for f in frames[:3]])
+    write_video(clips / "00007.mp4", frames[:1])
+    write_video(folder / "sideways.mp4", [np.rot90(f, -1) for f in frames])
+    _remux(
+        folder / "sideways.mp4", clips / "00008.mp4", ["-display_rotation", "90"], ["-c", "copy"]
+    )
+    _remux(
+        clips / "00001.mp4",
+        clips / "00009.mp4",
+        [],
+        ["-vf", "setpts=N*N/25/TB", "-fps_mode", "vfr"],
+    )
+    (folder / "sideways.mp4").unlink()
+
+    _write_archive(folder / "vox2_test_mp4.zip", whole)
+    archive = (folder / "vox2_test_mp4.zip").read_bytes()
+    (folder / "vox2_test_mp4.zip").unlink()
+    third = len(archive) // 3
+    for part, start in zip(("aa", "ab", "ac"), (0, third, 2 * third), strict=True):
+        end = None if part == "ac" else start + third
+        (folder / f"vox2_test_mp4_part{part}").write_bytes(archive[start:end])
+
+    (folder / "original").mkdir()
+    pair = [np.hstack([np.zeros_like(f), f[:, ::-1], f]) for f in portrait_frames(50)]
+    write_video(folder / "original" / f"{_ORIGINAL}.mp4", pair)
+    tracks = {f"dev/txt/id00003/{_ORIGINAL}/00001.txt": _track(), "aac/other.m4a": "sound"}
+    tracks[f"dev/txt/id00003/{_ORIGINAL}/00002.txt"] = "Identity  : \tid00003\n"
+    tracks["dev/txt/id00009/gone_vanish/00001.txt"] = _track()
+    with zipfile.ZipFile(folder / "vox2_dev_txt.zip", "w") as archive:
+        for name, text in tracks.items():
+            archive.writestr(name, text)
+    return folder
+
+
+def _write_archive(path, video):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"test/mp4/id00002/{VIDEO}/00001.mp4", video)
+        archive.writestr(f"test/mp4/id00002/{VIDEO}/00002.mp4", video)
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"moov")] ^= 1  # in the second video
+    path.write_bytes(content)
+
+
+def _track(first=10, last=40):
+    """A face at the right of three squares, from frame 10 to 40."""
+    rows = [f"{n:06d} \t0.750 \t0.250 \t0.170 \t0.510 " for n in range(first, last + 1)]
+    return "\n".join(["Identity  : \tid00003", "", "FRAME \tX \tY \tW \tH ", *rows, ""])
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+    return _build(source, tmp_path_factory.mktemp("data"))
+
+
+def test_every_clip_is_made_or_counted_by_its_reason(built):
+    report = json.loads((built.data_path / "report.json").read_text())
+    assert report["skipped_by_reason"] == {
+        "unreadable": 2,  # cut short, and empty
+        "no face": 1,
+        "too short": 1,
+        "damaged archive": 1,
+        "unreadable face track": 1,
+    }
+    assert report["clips"] == 13 == report["clips_made"] + report["clips_skipped"]
+    assert (
+        report["examples"]
+        == {"train": 6, "test": 1}
+        == {name: split.num_examples for name, split in built.info.splits.items()}
+    )
+    assert report["tracks_without_video"] == 1
+    with open(built.data_path / "clips.tsv", newline="") as file:
+        rows = {row["clip"]: row for row in csv.DictReader(file, dialect="excel-tab")}
+    assert len(rows) == 13
+    # Two people, a cut, a rotation in the metadata and an uneven frame rate are no obstacles.
+    made = {name[-5:] for name, row in rows.items() if row["images"] == "1" and "id00001" in name}
+    assert made == {"00001", "00005", "00006", "00008", "00009"}
+    cut = rows[f"id00001/{VIDEO}/00002"]
+    assert cut["reason"] == "unreadable" and "00002.mp4" in cut["message"]
+    damaged = rows[f"id00002/{VIDEO}/00002"]
+    assert "vox2_test_mp4_partaa" in damaged["message"] and "CRC" in damaged["message"]
+    assert not list(built.data_path.parent.glob("*.clips"))  # what waited is gone
+
+
+def test_people_of_the_test_set_are_in_no_training_example(built):
+    people = {
+        split: {e["person_id"] for e in built.as_dataset(split).as_numpy_iterator()}
+        for split in built.info.splits
+    }
+    assert people == {"train": {b"id00001", b"id00003"}, "test": {b"id00002"}}
+
+
+def test_examples_have_the_documented_shapes_and_name_their_source(built):
+    examples = _examples(built)
+    archived = examples[f"id00002/{VIDEO}/00001"]
+    name = f"test/mp4/id00002/{VIDEO}/00001.mp4"
+    assert archived["source"].decode() == f"vox2_test_mp4_partaa/{name}"
+    assert examples[f"id00001/{VIDEO}/00001"]["source"].decode().startswith("dev/mp4/id00001/")
+    for example in examples.values():
+        assert example["image_number"] == 0
+        assert example["landmarks"].shape == (2, 66, 2)
+        assert example["landmark_confidence"].shape == (2, 66)
+        assert example["crop_transforms"].shape == (2, 2, 3)
+        assert example["rotation"].shape == (2, 3)
+        assert (np.diff(example["frame_numbers"]) > 0).all()
+        assert 20 < example["landmarks"].mean() < 76
+        assert tf.io.decode_jpeg(example["frames"][0]).shape == (96, 96, 3)
+
+
+def test_an_original_video_gives_the_tracked_person_and_stretch(built):
+    example = _examples(built)[f"id00003/{_ORIGINAL}/00001"]
+    assert example["source"].decode() == f"original/{_ORIGINAL}.mp4"
+    assert (example["seconds"] >= 10 / 25).all() and (example["seconds"] <= 40 / 25).all()
+    for matrix, landmarks in zip(example["crop_transforms"], example["landmarks"], strict=True):
+        in_source = (landmarks - matrix[:, 2]) / matrix[0, 0]
+        assert in_source[:, 0].min() > 960 and in_source[:, 0].max() < 1440  # the right square
+
+
+def test_a_rotated_clip_is_upright(built):
+    examples = _examples(built)
+    upright, turned = (
+        examples[f"id00001/{VIDEO}/{clip}"]["frames"][0] for clip in ("00001", "00008")
+    )
+    difference = np.abs(tf.io.decode_jpeg(upright).numpy().astype(int) - tf.io.decode_jpeg(turned))
+    assert np.median(difference) < 12
+
+
+@pytest.mark.parametrize("name", [f"id00002/{VIDEO}/00001", f"id00003/{_ORIGINAL}/00001"])
+def test_an_example_is_remade_with_the_same_pixels(source, built, name):
+    settings = built.info.metadata
+    clip = VoxCeleb2FramesConfig(name="again", clip=settings["clip"]).clip
+    (again,) = remake_examples(source, name, Preparation(clip, settings["detector"]))
+    example = _examples(built)[name]
+    assert again.keys() == example.keys()
+    assert [frame.getvalue() for frame in again["frames"]] == list(example["frames"])
+    for key in ("landmarks", "crop_transforms", "rotation", "frame_numbers"):
+        np.testing.assert_array_equal(again[key], example[key])
+
+
+def test_training_reads_it(built):
+    model_config = ModelConfig(crop_size=96)
+    config = TrainConfig(
+        data="voxceleb2_frames/tiny", data_dir=str(built.data_path.parents[2]), num_frames=2
+    )
+    opened = open_dataset(config, model_config)
+    batch = next(iter(training_batches(opened, num_frames=2, global_batch_size=2, seed=0)))
+    assert batch.frames.shape == (2, 2, 96, 96, 3) and batch.landmarks.shape == (2, 2, 66, 2)
+    with pytest.raises(ValueError, match=r"needs --crop_size=96 --crop_margin=1\.5"):
+        open_dataset(config, ModelConfig())
+    with pytest.raises(ValueError, match="--num_frames=4: voxceleb2_frames/tiny has 2"):
+        open_dataset(TrainConfig(data=config.data, data_dir=config.data_dir), model_config)
+    with pytest.raises(ValueError, match=r"python -m datasets\.voxceleb2_frames"):
+        open_dataset(TrainConfig(data="voxceleb2_frames", data_dir="nowhere"), ModelConfig())
+
+
+@pytest.fixture
+def good_clips(tmp_path):
+    """A folder with four good clips."""
+    folder = tmp_path / "voxceleb2"
+    clips = folder / "dev" / "mp4" / "id00001" / VIDEO
+    clips.mkdir(parents=True)
+    write_people(folder, {"id00001": "dev"})
+    write_video(clips / "00001.mp4", portrait_frames(3))
+    for number in (2, 3, 4):
+        (clips / f"{number:05d}.mp4").symlink_to(clips / "00001.mp4")
+    return folder
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Names of the clips that are prepared while a test runs, in this process."""
+    names, prepare_images = [], preparation_module.prepare_images
+
+    def record(clip, preparation):
+        names.append(clip.name)
+        return prepare_images(clip, preparation)
+
+    monkeypatch.setattr(preparation_module, "prepare_images", record)
+    return names
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(good_clips, tmp_path, prepared):
+    data_dir = tmp_path / "data"
+    clips, _ = find_clips(good_clips)
+    preparation = Preparation(_CLIP, _CONFIG.detector)
+    waiting = data_dir / "voxceleb2_frames" / "tiny" / "1.0.0.clips" / preparation.digest()
+    prepare_clips(clips[:2], preparation, waiting)
+    done = list(prepared)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # less than a clip's result
+    try:
+        with pytest.raises(OSError, match=r"no room left.*goes on from here.*tiny") as error:
+            _build(good_clips, data_dir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(error.value)
+    assert not list(data_dir.rglob("*.tfrecord*")) and len(list(waiting.rglob("*.pickle"))) == 2
+    prepared.clear()
+    builder = _build(good_clips, data_dir)
+    assert len(done) == 2 and not set(done) & set(prepared) and len(_examples(builder)) == 4
+
+
+@pytest.mark.large
+def test_a_killed_build_goes_on_where_it_was(good_clips, tmp_path, prepared):
+    cut, uncut = tmp_path / "cut", tmp_path / "uncut"
+    command = [sys.executable, "-m", "datasets.voxceleb2_frames", f"--manual_dir={good_clips}"]
+    command += [f"--data_dir={cut}", "--name=tiny", "--num_frames=2", "--candidates_per_image=3"]
+    command += ["--crop_size=96", "--test_share_of_dev=0", "--beam_pipeline_options="]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        while not list(cut.rglob("*.pickle")) and process.poll() is None:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+    done = {"/".join(path.parts[-4:-1]) for path in cut.rglob("*.pickle")}
+    assert 1 <= len(done) < 4 and not list(cut.rglob("dataset_info.json"))
+    builder = _build(good_clips, cut)
+    assert not list(cut.rglob("incomplete*")) and not list(cut.rglob("*.clips"))
+    assert sorted(done | set(prepared)) == [f"id00001/{VIDEO}/0000{n}" for n in (1, 2, 3, 4)]
+    assert not done & set(prepared)
+    _assert_equal(_examples(builder), _examples(_build(good_clips, uncut)))
+
+
+def test_a_clip_that_was_replaced_is_prepared_again(good_clips, tmp_path, prepared):
+    bad = good_clips / "dev" / "mp4" / "id00001" / VIDEO / "00005.mp4"
+    bad.touch()
+    preparation = Preparation(_CLIP, _CONFIG.detector)
+    first = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    assert [outcome.reason for outcome in first] == [None] * 4 + ["unreadable"]
+    prepared.clear()
+    write_video(bad, portrait_frames(4))
+    second = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    assert prepared == [f"id00001/{VIDEO}/00005"] and second[4].num_images == 1
+    assert second[:4] == first[:4]
+
+
+class BlindDetector:
+    """A detector that finds no face."""
+
+    def detect(self, *args, **kwargs):
+        return []
+
+
+def test_another_detector_takes_its_place_by_name(good_clips, tmp_path):
+    preparation = Preparation(_CLIP, f"{__name__}:{BlindDetector.__name__}")
+    outcomes = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    assert [outcome.reason for outcome in outcomes] == ["no face"] * 4
+
+
+def test_nothing_usable_is_one_clear_line(tmp_path):
+    clip = tmp_path / "mp4" / "id00001" / VIDEO / "00001.mp4"
+    clip.parent.mkdir(parents=True)
+    write_video(clip, portrait_frames(5, zoom=0.9))
+    write_people(tmp_path, {"id00001": "dev"})
+    with pytest.raises(NoUsableClipError, match=r"none of 1 clips .*face too small: 1") as error:
+        _build(tmp_path, tmp_path / "data")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.large
+def test_two_processes_give_what_one_gives(source, built, tmp_path):
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    options = PipelineOptions(flags)
+    _assert_equal(_examples(built), _examples(_build(source, tmp_path, options)))
+
+
+@pytest.mark.large
+def test_a_rendered_persons_landmarks_are_found_where_they_are(tmp_path):
+    source = tmp_path / "voxceleb2"
+    tool = [sys.executable, "-m", "tools.lay_out_as_voxceleb2", f"--output={source}"]
+    subprocess.run([*tool, "--synthetic=1", "--num_test=0"], check=True)
+    (example,) = _examples(_build(source, tmp_path)).values()
+    assert example["source"] == b"original/synthetic01.mp4"
+    truth = np.load(source / "truth" / "synthetic01.npy")[example["frame_numbers"]]
+    scale, shift = example["crop_transforms"][:, :1, 0], example["crop_transforms"][:, None, :, 2]
+    errors = np.linalg.norm(example["landmarks"] - (scale[..., None] * truth + shift), axis=-1)
+    assert errors[:, 17:].mean() < 96 / 40  # of crops of 96 px; dlib's own places differ, too
