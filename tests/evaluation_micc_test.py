@@ -138,7 +138,7 @@ def test_evaluate_scores_a_mesh_for_each_video_and_lists_the_missing_one(
     out = tmp_path / "out"
     values(
         ["evaluate.py", "--dataset=micc", f"--data_dir={root}", f"--output_dir={out}"]
-        + [f"--predictions={tmp_path / 'theirs'}", "--num_frames=all"]
+        + [f"--predictions={tmp_path / 'theirs'}", "--num_frames=8,all"]
     )
     evaluate.main(["evaluate.py"], values)
     results = json.loads((out / "results.json").read_text())
@@ -146,6 +146,9 @@ def test_evaluate_scores_a_mesh_for_each_video_and_lists_the_missing_one(
     assert method["summaries"]["plane_rmse"]["mean"] < 1e-3
     assert method["trials"] == 3 and len(method["failed"]) == 1
     assert "PTZ-Outdoor.*: the video is missing" in method["failed"][0]["reason"]
+    # One video is shorter than eight frames.
+    reasons = [trial["reason"] for trial in results["methods"]["predictions 8"]["failed"]]
+    assert "subject_01/PTZ-Indoor: has only 4 frames" in reasons and len(reasons) == 2
     text = (out / "results.md").read_text()
     assert "Quoted from the papers, not measured here" in text and "| 1.66 ± 0.52 |" in text
     assert set(results["subsets"]) == {"Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"}

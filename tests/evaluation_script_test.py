@@ -167,7 +167,8 @@ def test_light_error_ignores_gain_and_sees_direction():
 def test_groups_see_the_same_frames():
     assert groups(4, 1) == [[0], [1], [2], [3]]
     assert groups(5, 2) == [[0, 1], [2, 3]]
-    assert groups(1, 2) == []
+    assert groups(1, 2) == [] and groups(0, None) == []
+    assert groups(3, None) == [[0, 1, 2]]
 
 
 def test_averaging_is_the_mean_of_the_single_faces(model, protocol):

@@ -50,7 +50,7 @@ def groups(num_frames: int, size: int | None) -> list[list[int]]:
     So every M sees the same pictures, and a case's figure is the mean over its groups. None makes
     one group of all.
     """
-    size = size or num_frames
+    size = size or max(1, num_frames)
     return [list(range(i, i + size)) for i in range(0, num_frames - size + 1, size)]
 
 
@@ -84,8 +84,13 @@ def run_cases(
 
 
 def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathlib.Path) -> None:
-    """Scores all groups of a case's frames and writes the case's file."""
+    """Scores all groups of a case's frames and writes the case's file.
+
+    A case that turns out to have too few frames for any counts as failed.
+    """
     trials, distances = [], []
+    if not groups(len(case.frames), method.num_frames):
+        trials = [{"frames": [], "failed": f"{case.name}: has only {len(case.frames)} frames"}]
     for frames in groups(len(case.frames), method.num_frames):
         trial = {"frames": [case.frames[i].name for i in frames]}
         try:

@@ -96,7 +96,7 @@ class Protocol(TypingProtocol):
     def cases(self) -> Mapping[str, int]:
         """Names of all cases with the number of frames of each, in a fixed order.
 
-        A case that turns out to have fewer, such as a short video, is scored with those.
+        A case may turn out to have fewer, such as a short video.
         """
 
     def subset(self, name: str) -> str:
