@@ -6,9 +6,9 @@ import pytest
 from absl import flags
 
 import evaluate
-from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, seven_of_83
+from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, read_indexed_points, seven_of_83
 from fml_tf.evaluation.predictions import SEVEN, FaceFit, Prediction, Shape
-from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans, read_indexed_points
+from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans
 from fml_tf.template.makehuman import load_makehuman
 from tools.make_bu3dfe_layout import feature_points, indexed_points, vrml
 

@@ -17,7 +17,12 @@ from absl import app, flags
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from fml_tf.evaluation.protocols.bu3dfe import CORRESPONDENCE_FOLDER, SCAN_LIST
+from fml_tf.evaluation.protocols.bu3dfe import (
+    CORRESPONDENCE_FOLDER,
+    EXPRESSIONS,
+    SCAN_LIST,
+    SUBJECTS,
+)
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.synthetic_studio import Studio
 
@@ -43,9 +48,8 @@ def feature_points(landmarks: np.ndarray) -> np.ndarray:
         return [landmarks[list(part)].mean(axis=0) for part in parts]
 
     def eye(k):
-        return loop(
-            [k], [k + 1], [k + 1, k + 2], [k + 2], [k + 3], [k + 4], [k + 4, k + 5], [k + 5]
-        )
+        upper = loop([k], [k + 1], [k + 1, k + 2], [k + 2])
+        return upper + loop([k + 3], [k + 4], [k + 4, k + 5], [k + 5])
 
     def brow(points):
         inwards = 0.1 * (points.mean(axis=0) - points)
@@ -167,6 +171,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     """Writes the folder."""
+    unknown = {subject[:5] for subject in options.subjects} - set(SUBJECTS)
+    unknown |= set(options.expressions) - set(EXPRESSIONS)
+    if unknown:
+        raise app.UsageError(f"no subjects or expressions of BU-3DFE: {', '.join(sorted(unknown))}")
     root, studio = pathlib.Path(options.output_dir), Studio(seed=1)
     template, names = studio.head.template, []
     face = np.flatnonzero(template.regions["face"])

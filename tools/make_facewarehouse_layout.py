@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from fml_tf.evaluation.protocols.facewarehouse import NUM_BLENDSHAPES, NUM_POSES, TESTER_LIST
+from fml_tf.evaluation.protocols.facewarehouse import NUM_BLENDSHAPES, TESTER_LIST
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.synthetic_studio import Studio
 
@@ -75,7 +75,6 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
     order = np.random.default_rng(0).permutation(count)
     quads = np.argsort(order)[quads]
     names = [f"Tester_{number + 1}" for number in range(options.testers)]
-    assert len(_POSES) == NUM_POSES
     for number, name in enumerate(names):
         person = studio.person(number)
         poses, shapes = root / name / "TrainingPose", root / name / "Blendshape"

@@ -14,11 +14,11 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from fml_tf.evaluation.bu3dfe_landmarks import read_indexed_points
 from fml_tf.evaluation.measures import rms
 from fml_tf.evaluation.protocols.bu3dfe import (
     CORRESPONDENCE_FOLDER,
     read_correspondence,
-    read_indexed_points,
     registered_correspondence,
 )
 from fml_tf.evaluation.protocols.layouts import one_file, require_folder

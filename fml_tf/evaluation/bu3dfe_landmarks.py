@@ -4,9 +4,12 @@ Their groups are known: two eyes, two brows, nose, outer and inner lips, face co
 starts and which way it goes is found from the points themselves.
 """
 
+import pathlib
+
 import numpy as np
 
 from fml_tf.evaluation.predictions import SEVEN
+from fml_tf.evaluation.protocols.layouts import require_file
 
 _EYES, _BROWS = (slice(0, 8), slice(8, 16)), (slice(16, 26), slice(26, 36))
 _NOSTRILS = slice(42, 48)
@@ -15,6 +18,23 @@ _CONTOUR = slice(68, 83)
 # Ours: see docs/conventions.md. The inner lips' corners (0 and 4 of 8) are not among our 66.
 _OUR_CHIN, _OUR_BROW_ENDS, _OUR_LIPS = [8], [17, 21, 22, 26], np.arange(48, 66)
 _INNER_WITHOUT_CORNERS = np.array([1, 2, 3, 5, 6, 7])
+
+
+def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reads lines INDEX X Y Z, as BU-3DFE's .bnd files have them: [P] int and [P, 3].
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: lines of another form, or numbers that are not finite.
+    """
+    require_file(path, "a file of points")
+    try:
+        values = np.loadtxt(path, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path}: not lines of INDEX X Y Z: {error}") from None
+    if values.shape[1:] != (4,) or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"{path}: not lines of INDEX X Y Z")
+    return values[:, 0].astype(int), values[:, 1:]
 
 
 def seven_of_83(points: np.ndarray) -> np.ndarray:

@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, seven_of_83
+from fml_tf.evaluation.bu3dfe_landmarks import (
+    landmarks_of_83,
+    read_indexed_points,
+    seven_of_83,
+)
 from fml_tf.evaluation.measures import mean, per_vertex, point_to_point, rms
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.evaluation.protocols.layouts import one_file, require_file, require_folder
+from fml_tf.evaluation.protocols.layouts import one_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
+from fml_tf.evaluation.texture_views import split_texture
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.nonrigid_registration import Scan, register
 from fml_tf.mesh.registration import fit_surface
@@ -32,10 +37,6 @@ EXPRESSIONS = ["NE00"] + [
 ]
 # So many points of the scan guide the ICP; all are measured.
 _FIT_POINTS = 1500
-# Corners of the mesh that a photograph must give colour to, for its camera to be told.
-_LEAST_CORNERS = 100
-# What the camera's perspective may add, over the photograph's width.
-_LARGEST_CAMERA_ERROR = 0.03
 # How far from a measured point a scan's vertex still shows its error in pictures, mm.
 _SHOWN_WITHIN = 6.0
 
@@ -234,66 +235,3 @@ def _read_list(path):
     if not names:
         raise ValueError(f"{path}: lists no scan")
     return list(dict.fromkeys(names))
-
-
-def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads lines INDEX X Y Z, as BU-3DFE's .bnd files have them: [P] int and [P, 3].
-
-    Raises:
-      FileNotFoundError: no such file.
-      ValueError: lines of another form, or numbers that are not finite.
-    """
-    require_file(path, "a file of points")
-    try:
-        values = np.loadtxt(path, ndmin=2)
-    except ValueError as error:
-        raise ValueError(f"{path}: not lines of INDEX X Y Z: {error}") from None
-    if values.shape[1:] != (4,) or not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"{path}: not lines of INDEX X Y Z")
-    return values[:, 0].astype(int), values[:, 1:]
-
-
-def split_texture(
-    texture: np.ndarray, mesh: TexturedMesh, landmarks: np.ndarray, source: pathlib.Path
-) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
-    """The two photographs of a scan's texture, with the face's box in each.
-
-    The texture coordinates tell where the scan's points are in a photograph, and so its camera
-    (affine, by least squares); the box is that of the landmarks that it sees or would see.
-
-    Args:
-      texture: [H, W, 3] uint8.
-      mesh: the scan.
-      landmarks: [P, 3] on it.
-      source: named in errors.
-
-    Returns:
-      Left and right half, each [H, W // 2, 3] and (left, top, right, bottom) px.
-
-    Raises:
-      ValueError: the scan has no texture coordinates, or hardly any in one of the halves, or they
-        are no view of it.
-    """
-    if mesh.uv is None:
-        raise ValueError(f"{source}: has no texture coordinates")
-    height, width = texture.shape[0], texture.shape[1] // 2
-    corners = mesh.vertices[mesh.triangles].reshape(-1, 3)
-    pixels = mesh.uv.reshape(-1, 2) * (texture.shape[1], -height) + (0, height)
-    photographs = []
-    for side in (0, 1):
-        seen = pixels[:, 0] // width == side
-        if seen.sum() < _LEAST_CORNERS:
-            raise ValueError(f"{source}: its texture has no view in its half {side + 1} of 2")
-        camera = np.linalg.lstsq(_with_one(corners[seen]), pixels[seen], rcond=None)[0]
-        if rms(np.linalg.norm(_with_one(corners[seen]) @ camera - pixels[seen], axis=1)) > (
-            _LARGEST_CAMERA_ERROR * width
-        ):
-            raise ValueError(f"{source}: half {side + 1} of its texture is no photograph of it")
-        places = _with_one(landmarks) @ camera - (side * width, 0)
-        box = (*places.min(axis=0), *places.max(axis=0))
-        photographs.append((texture[:, side * width : (side + 1) * width], box))
-    return photographs
-
-
-def _with_one(points):
-    return np.concatenate([points, np.ones((len(points), 1))], axis=1)
