@@ -21,6 +21,7 @@ from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
 from tools.loopback_server import SavedModelSession, serve
 from tools.write_export_reference import PARAMETERS
+from tools.write_random_checkpoint import randomise
 
 SIZE = 64
 
@@ -28,10 +29,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3))
-    rng = np.random.default_rng(0)
-    for network in (model.identity_network, model.parameter_network):
-        head = network.body[-1]
-        head.kernel.assign(rng.normal(size=head.kernel.shape, scale=0.02))
+    randomise(model, seed=0)
     directory = tmp_path_factory.mktemp("exports") / "fml" / "3"
     export_model(model, directory)
     return SavedModelSession(directory)

@@ -20,6 +20,7 @@ from fml_tf.serving.signatures import OUTPUTS
 from tools.check_export import deviation
 from tools.loopback_server import RequestError, SavedModelSession
 from tools.write_export_reference import PARAMETERS, example_mask, expected_outputs
+from tools.write_random_checkpoint import randomise
 
 SIZE = 96
 SIGNATURES = {
@@ -32,16 +33,7 @@ SIGNATURES = {
 @pytest.fixture(scope="module")
 def model():
     model = FmlModel(ModelConfig(network_width=0.1, crop_size=SIZE, shape_size=6, albedo_size=5))
-    rng = np.random.default_rng(0)
-    # Heads start at zero: give them something to say, of the size of a trained model's.
-    for network in (model.identity_network, model.parameter_network):
-        head = network.body[-1]
-        head.kernel.assign(rng.normal(size=head.kernel.shape, scale=0.02))
-    for basis, scale in (
-        (model.face_model.shape_basis, 0.02),
-        (model.face_model.albedo_basis, 0.03),
-    ):
-        basis.assign(rng.normal(size=basis.shape, scale=scale))
+    randomise(model, seed=0)
     return model
 
 
