@@ -248,7 +248,7 @@ def form_faces(
     """
     rotation = _merge_frames(parameters.rotation)
     rotated = _rotate_frames(identity_vertices, expression_displacements, rotation)
-    # Before the translation: at the camera's distance the last digit of float32 is 6e-5 mm, of
+    # Before the translation: at the camera's distance the last digit of float32 is 1e-4 mm, of
     # edges that are a fraction of a millimetre.
     normals = vertex_normals(rotated, one_ring)
     vertices, positions, colours, visible = _form_image(

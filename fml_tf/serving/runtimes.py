@@ -27,6 +27,8 @@ _ONNX_OPSET = 17
 
 def write_onnx(service: FaceService, directory: str | os.PathLike) -> None:
     """Writes regress.onnx and geometry.onnx, for any B and M; needs tf2onnx."""
+    # Or each of its optimisers works on a copy of the graph, weights and all.
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
     import tf2onnx
 
     for name, function in service.without_checks().items():
