@@ -61,9 +61,11 @@ def export(options: flags.FlagValues) -> None:
     )
 
 
-def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
+def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     """Exports; tells what cannot be used by one line (more with --verbosity=1)."""
     try:
+        if arguments[1:]:
+            raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
         export(options)
     except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)

@@ -5,8 +5,8 @@
       --server_pid=$!
 
 The requests are the export's own warm-up requests. Each number of clients sends for the same number
-of requests in all; with --soak, one more round of that many requests (issue: 10 000) shows whether
-the server's memory grows.
+of requests in all; with --soak=10000, one more round of that many shows whether the server's memory
+grows.
 """
 
 import concurrent.futures
@@ -63,9 +63,13 @@ def send(url: str, signature: str, inputs: dict, num_clients: int, num_requests:
         return np.concatenate(seconds), time.perf_counter() - start
 
 
-def main(_):
+def main(arguments):
     """Prints the figures."""
     options = flags.FLAGS
+    if arguments[1:]:
+        raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
+    if options.soak and options.server_pid is None:
+        raise app.UsageError("--soak reads the memory of --server_pid")
     inputs = warmup_request(options.model_dir, options.signature)
     print(f"{options.signature}, {options.url.split(':')[0]}, {options.requests} requests")
     send(options.url, options.signature, inputs, 1, 10)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from fml_tf.serving.signatures import OUTPUTS
 from tools.check_export import deviation
 from tools.loopback_server import RequestError, SavedModelSession
 from tools.write_export_reference import PARAMETERS, example_mask, expected_outputs
+from tools.write_random_checkpoint import randomise
 
 SIZE = 96
 SIGNATURES = {
@@ -31,16 +33,7 @@ SIGNATURES = {
 @pytest.fixture(scope="module")
 def model():
     model = FmlModel(ModelConfig(network_width=0.1, crop_size=SIZE, shape_size=6, albedo_size=5))
-    rng = np.random.default_rng(0)
-    # Heads start at zero: give them something to say, of the size of a trained model's.
-    for network in (model.identity_network, model.parameter_network):
-        head = network.body[-1]
-        head.kernel.assign(rng.normal(size=head.kernel.shape, scale=0.02))
-    for basis, scale in (
-        (model.face_model.shape_basis, 0.02),
-        (model.face_model.albedo_basis, 0.03),
-    ):
-        basis.assign(rng.normal(size=basis.shape, scale=scale))
+    randomise(model, seed=0)
     return model
 
 
@@ -237,26 +230,50 @@ def test_an_export_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
     assert not list((tmp_path / "fml").iterdir())
 
 
-def test_the_script_tells_a_wrong_checkpoint_in_one_line(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    model.save_config(str(directory))
+    state = tf.train.Checkpoint(model=model.weights_checkpoint())
+    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    return directory
+
+
+def _run_script(*arguments):
     values = flags.FlagValues()
     export.define_flags(values)
-    values(["export.py", f"--checkpoint={tmp_path}", f"--export_dir={tmp_path}/fml/1"])
+    export.main(values(["export.py", *map(str, arguments)]), values)
+
+
+def _refused(capsys, *arguments):
+    """What the script says, in one line, when it refuses."""
     with pytest.raises(SystemExit) as error:
-        export.main([], values)
+        _run_script(*arguments)
     assert error.value.code == 2
-    assert capsys.readouterr().err.startswith(f"export.py: {tmp_path}: holds no trained model")
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("export.py: ")
+
+
+def test_the_script_tells_in_one_line_what_cannot_be_used(checkpoint, tmp_path, capsys):
+    export_dir = f"--export_dir={tmp_path}/fml/1"
+    line = _refused(capsys, f"--checkpoint={tmp_path}", export_dir)
+    assert line.startswith(f"{tmp_path}: holds no trained model")
+    line = _refused(capsys, f"--checkpoint={checkpoint}", export_dir, "float16")
+    assert line == "unexpected arguments: float16"
+    # A config that is not the weights': told with the names and sizes of what differs.
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    values = json.loads((other / "model.json").read_text())
+    (other / "model.json").write_text(json.dumps(values | {"shape_size": 7}))
+    line = _refused(capsys, f"--checkpoint={other}", export_dir)
+    assert "does not fit the model" in line
+    assert "face_model/shape_basis [1563, 7] (stored: [1563, 6])" in line
     assert not (tmp_path / "fml").exists()
 
 
-def test_the_script_exports_a_checkpoint_in_fewer_bits(model, tmp_path):
-    model.save_config(str(tmp_path))
-    state = tf.train.Checkpoint(model=model.weights_checkpoint())
-    tf.train.CheckpointManager(state, str(tmp_path / "checkpoints"), 1).save()
-    values = flags.FlagValues()
-    export.define_flags(values)
+def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_path):
     directory = tmp_path / "fml" / "7"
-    values(["", f"--checkpoint={tmp_path}", f"--export_dir={directory}", "--dtype=bfloat16"])
-    export.main([], values)
+    _run_script(f"--checkpoint={checkpoint}", f"--export_dir={directory}", "--dtype=bfloat16")
     description = json.loads((directory / MODEL_FILE).read_text())
     assert description["bases_dtype"] == "bfloat16" and description["crop_size"] == SIZE
     frames, mask = _frames(1, 2), np.ones((1, 2), bool)

@@ -89,6 +89,17 @@ def test_people_of_a_batch_do_not_touch_each_other(random_model):
     np.testing.assert_allclose(together.colours[..., 2:4], alone.colours, atol=1e-4)
 
 
+def test_normals_do_not_depend_on_the_distance(random_model):
+    """Computed from camera-space positions, they would lose digits with each step back."""
+    parameters = random_model.encode(_frames(1, 2), tf.ones((1, 2), tf.bool))
+    values = {name: getattr(parameters, name) for name in FaceParameters.__annotations__}
+    near = random_model.decode(FaceParameters(**values))
+    values["translation"] -= [0.0, 0.0, 1e5]
+    far = random_model.decode(FaceParameters(**values))
+    np.testing.assert_array_equal(near.normals, far.normals)
+    np.testing.assert_allclose(far.vertices[:, 2] - near.vertices[:, 2], -1e5, atol=0.02)
+
+
 def test_stage_one_holds_the_identity_at_the_mean(random_model):
     parameters = random_model.encode(_frames(1, 2), tf.ones((1, 2), tf.bool), True)
     assert not np.any(parameters.shape) and not np.any(parameters.albedo)

@@ -16,7 +16,7 @@ from fml_tf.reconstruction.output import output_directory, write_reconstruction
 from fml_tf.reconstruction.pictures import render_frame_pictures
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
 from fml_tf.reconstruction.video import place_overlay, write_overlay_video
-from fml_tf.rendering.pose import apply_pose, rotation_matrix
+from fml_tf.rendering.pose import rotate, rotation_matrix
 
 SIZE = 96
 
@@ -106,8 +106,8 @@ def test_the_parameters_alone_give_the_frames_meshes(written, model):
     for m in range(3):
         vertices = identity + np.tensordot(values["expression"][m], basis, 1)
         rotation = rotation_matrix(values["rotation"][m][None])
-        translation = tf.constant(values["translation"][m][None])
-        posed = apply_pose(tf.constant(vertices[..., None], tf.float32), rotation, translation)
+        rotated = rotate(tf.constant(vertices[..., None], tf.float32), rotation)
+        posed = rotated + values["translation"][m][:, None]
         written_vertices = read_mesh(written / f"frame_{m:04d}.obj").vertices
         np.testing.assert_allclose(written_vertices, posed[..., 0], atol=2e-3)
 

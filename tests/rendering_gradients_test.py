@@ -8,7 +8,7 @@ import trimesh
 from fml_tf.mesh.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination, shade, spherical_harmonics
-from fml_tf.rendering.pose import apply_pose, rotate, rotation_matrix
+from fml_tf.rendering.pose import rotate, rotation_matrix
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.rendering.visibility import front_facing, inside_crop
 
@@ -43,11 +43,10 @@ def test_rotation(vectors):
     check(rotation_matrix, vectors)
 
 
-def test_pose():
-    vertices, translation = RNG.normal(size=[2, 3, 2]), RNG.normal(size=[2, 3])
+def test_rotate():
+    vertices = RNG.normal(size=[2, 3, 2])
     vectors = np.array([[0.0, 0, 0], [0.5, -1, 0.3]])
-    check(lambda v, r, t: apply_pose(v, rotation_matrix(r), t), vertices, vectors, translation)
-    check(lambda n, r: rotate(n, rotation_matrix(r)), vertices, vectors)
+    check(lambda v, r: rotate(v, rotation_matrix(r)), vertices, vectors)
 
 
 def test_spherical_harmonics_at_normals_that_face_the_camera():
@@ -85,9 +84,8 @@ def scene(num_frames=2):
 
 
 def photometric(values, ring, images):
-    vertices = apply_pose(
-        values["vertices"], rotation_matrix(values["rotation"]), values["translation"]
-    )
+    rotated = rotate(values["vertices"], rotation_matrix(values["rotation"]))
+    vertices = rotated + tf.transpose(values["translation"])
     normals = vertex_normals(vertices, ring)
     positions = project(vertices, CAMERA)
     colours = shade(values["albedo"], normals, values["illumination"])

@@ -4,7 +4,7 @@ import tensorflow as tf
 from scipy.spatial.transform import Rotation
 from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
 
-from fml_tf.rendering.pose import apply_pose, rotate, rotation_matrix
+from fml_tf.rendering.pose import rotate, rotation_matrix
 
 
 def random_vectors(scale, count=50):
@@ -46,18 +46,15 @@ def test_zero_rotation_is_the_identity_and_its_gradient_the_cross_product():
 def test_a_quarter_turn_about_y_brings_the_nose_to_the_images_right():
     turn = rotation_matrix(np.array([[0, np.pi / 2, 0]]))
     nose = np.array([0.0, 0, 100])[None, :, None]
-    moved = apply_pose(nose, turn, np.array([[0.0, 0, -600]]))
-    np.testing.assert_allclose(moved[0, :, 0], [100, 0, -600], atol=1e-12)
+    np.testing.assert_allclose(rotate(nose, turn)[0, :, 0], [100, 0, 0], atol=1e-12)
 
 
-def test_each_frame_has_its_own_pose():
+def test_each_frame_has_its_own_rotation():
     rng = np.random.default_rng(1)
-    vertices, translation = rng.normal(size=[20, 3, 5]), rng.normal(size=[5, 3])
+    vertices = rng.normal(size=[20, 3, 5])
     rotation = Rotation.random(5, rng=rng).as_matrix()
     rotated = np.einsum("nij,vjn->vin", rotation, vertices)
     np.testing.assert_allclose(rotate(vertices, rotation), rotated, atol=1e-13)
-    posed = apply_pose(vertices, rotation, translation)
-    np.testing.assert_allclose(posed, rotated + translation.T, atol=1e-13)
 
 
 def test_rotating_back_gives_the_vertices():

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from datasets.synthetic_faces import Builder, SyntheticFacesConfig, build
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination
-from fml_tf.rendering.pose import apply_pose, rotation_matrix
+from fml_tf.rendering.pose import rotate, rotation_matrix
 from fml_tf.synthesis.generator import SOURCE_SIZE, FaceGenerator, FrameSettings
 from fml_tf.synthesis.scene import HeadPose, Light
 from fml_tf.synthesis.workers import generate
@@ -58,9 +58,8 @@ def test_truth_projects_on_the_true_landmarks(example):
     shape = example["neutral_shape"] + np.einsum(
         "mk,kvc->mvc", example["blendshape_activations"], template.blendshapes
     )
-    posed = apply_pose(
-        shape.transpose(1, 2, 0), rotation_matrix(example["rotation"]), example["translation"]
-    )
+    rotated = rotate(shape.transpose(1, 2, 0), rotation_matrix(example["rotation"]))
+    posed = rotated + example["translation"].T
     camera = PerspectiveCamera(float(example["focal_length"]), SOURCE_SIZE, SOURCE_SIZE)
     positions = project(posed, camera).numpy().transpose(2, 0, 1)
     for frame, (matrix, vertices) in enumerate(

@@ -65,6 +65,15 @@ def load_with_tf1(directory):
     }
 
 
+def read_cases(path):
+    """The cases of a file of `write_export_reference.py`: arrays by name, by case."""
+    cases = collections.defaultdict(dict)
+    for name, values in np.load(path).items():
+        case, key = name.split("/", 1)
+        cases[case][key] = values
+    return dict(cases)
+
+
 def requests(case):
     """Signature, inputs and expected outputs of all requests that a case makes."""
     frames, mask = {"frames": case["frames"]}, {"frame_mask": case["frame_mask"]}
@@ -95,10 +104,7 @@ def deviation(values, expected):
 
 def main(directory, reference):
     """Compares and prints the largest deviation of each output; returns the exit code."""
-    cases = collections.defaultdict(dict)
-    for name, values in np.load(reference).items():
-        case, key = name.split("/", 1)
-        cases[case][key] = values
+    cases = read_cases(reference)
     worst = collections.defaultdict(float)
     for load in (load_with_tf2, load_with_tf1):
         start = time.perf_counter()

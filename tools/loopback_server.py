@@ -341,9 +341,11 @@ def serve(
         rest.server_close()
 
 
-def main(_):
+def main(arguments):
     """Serves until it is interrupted."""
     options = flags.FLAGS
+    if arguments[1:]:
+        raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     start = time.perf_counter()
     model = SavedModelSession(options.model_dir)
     loaded = time.perf_counter()

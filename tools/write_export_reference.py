@@ -85,8 +85,10 @@ def reference_case(model: FmlModel, num_people: int, num_frames: int) -> dict[st
     return case
 
 
-def main(_):
+def main(arguments):
     """Writes the cases."""
+    if arguments[1:]:
+        raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     model = load_model(flags.FLAGS.checkpoint)
     cases = {}
     for num_people in NUM_PEOPLE:

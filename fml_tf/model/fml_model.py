@@ -16,7 +16,7 @@ from fml_tf.model.networks import FrameEncoder, IdentityNetwork, ParameterNetwor
 from fml_tf.preprocessing.crop import crop_box
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination, shade
-from fml_tf.rendering.pose import apply_pose, rotation_matrix
+from fml_tf.rendering.pose import rotate, rotation_matrix
 from fml_tf.rendering.visibility import front_facing, inside_crop
 from fml_tf.structures import NUM_SH_BANDS, DecodedFaces, FaceParameters
 from fml_tf.template.deformation_graph import load_or_build_graph
@@ -66,6 +66,7 @@ class FmlModel(keras.Model):
       graph: the deformation graph.
       camera: the crop's camera.
       one_ring: rings of the template's mesh, for normals.
+      initial_translation: [3] float32 mm, where the mean face stands before any training.
     """
 
     def __init__(self, config: ModelConfig):
@@ -109,12 +110,10 @@ class FmlModel(keras.Model):
         )
         self.one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
         landmark_points = self.template.mean_shape[self.template.landmark_vertices]
-        with tf.init_scope():
-            self.initial_translation = tf.constant(
-                initial_translation(landmark_points, self.camera, config.crop_margin)
-            )
-            self._ambient = tf.constant(ambient_illumination(), tf.float32)
-            self._expression_sigma = tf.constant(self.expression_basis.sigma, tf.float32)
+        self.initial_translation = initial_translation(
+            landmark_points, self.camera, config.crop_margin
+        )
+        self._ambient = ambient_illumination()
         self.build()
 
     def build(self, input_shape=None):
@@ -161,9 +160,8 @@ class FmlModel(keras.Model):
         size = self.config.crop_size
         low, medium = self.encoder(tf.reshape(frames, (-1, size, size, 3)))
         medium = tf.reshape(medium, (batch_size, num_frames, *medium.shape[1:]))
-        mask = tf.cast(frame_mask, medium.dtype)
-        pooled = tf.einsum("bmhwc,bm->bhwc", medium, mask)
-        pooled /= tf.reduce_sum(mask, axis=1)[:, None, None, None]
+        mask = tf.cast(frame_mask, medium.dtype)[:, :, None, None, None]
+        pooled = tf.reduce_sum(mask * medium, axis=1) / tf.reduce_sum(mask, axis=1)
         shape, albedo = self.identity_network(pooled)
         if identity_at_mean:
             shape, albedo = tf.zeros_like(shape), tf.zeros_like(albedo)
@@ -180,7 +178,7 @@ class FmlModel(keras.Model):
             albedo=albedo,
             rotation=rotation,
             translation=self.initial_translation + translation * self.config.length_unit_mm,
-            expression=expression * self._expression_sigma,
+            expression=expression * self.expression_basis.sigma,
             illumination=illumination + self._ambient,
         )
 
@@ -259,15 +257,20 @@ def form_faces(
     Returns:
       vertices, normals, positions, colours and visibility as in `DecodedFaces`.
     """
-    vertices = _pose_frames(
-        identity_vertices,
-        expression_displacements,
-        _merge_frames(parameters.rotation),
+    rotation = _merge_frames(parameters.rotation)
+    rotated = _rotate_frames(identity_vertices, expression_displacements, rotation)
+    # Before the translation: at the camera's distance the last digit of float32 is 1e-4 mm, of
+    # edges that are a fraction of a millimetre.
+    normals = vertex_normals(rotated, one_ring)
+    vertices, positions, colours, visible = _form_image(
+        rotated,
+        normals,
+        albedo,
         _merge_frames(parameters.translation),
+        _merge_frames(parameters.illumination),
+        camera,
     )
-    normals = vertex_normals(vertices, one_ring)
-    illumination = _merge_frames(parameters.illumination)
-    return vertices, normals, *_form_image(vertices, normals, albedo, illumination, camera)
+    return vertices, normals, positions, colours, visible
 
 
 def _merge_frames(values):
@@ -283,19 +286,21 @@ def _repeat_frames(values, num_frames):
 # XLA clusters of their own, with the normals between them: that takes half the time of single ops,
 # while one large cluster would compute the normals again for each of their consumers.
 @xla_cluster
-def _pose_frames(identity_vertices, expression_displacements, rotation, translation):
-    """Vertices in camera space, [V, 3, N]: equation (3), then each frame's pose."""
+def _rotate_frames(identity_vertices, expression_displacements, rotation):
+    """Vertices with the camera's axes, not yet its origin, [V, 3, N]: equation (3), then R."""
     num_frames = tf.shape(rotation)[0]
     vertices = _repeat_frames(identity_vertices, num_frames) + expression_displacements
-    return apply_pose(vertices, rotation_matrix(rotation), translation)
+    return rotate(vertices, rotation_matrix(rotation))
 
 
 @xla_cluster
-def _form_image(vertices, normals, albedo, illumination, camera):
-    """Positions [V, 2, N], colours [V, 3, N] and visibility [V, N] of posed vertices."""
+def _form_image(rotated, normals, albedo, translation, illumination, camera):
+    """Camera-space vertices [V, 3, N], positions [V, 2, N], colours [V, 3, N], visible [V, N]."""
+    vertices = rotated + tf.transpose(translation)
     positions = project(vertices, camera)
     colours = shade(_repeat_frames(albedo, tf.shape(illumination)[0]), normals, illumination)
-    return positions, colours, front_facing(vertices, normals) & inside_crop(positions, camera)
+    visible = front_facing(vertices, normals) & inside_crop(positions, camera)
+    return vertices, positions, colours, visible
 
 
 def restore_weights(model: FmlModel, run_dir: str) -> None:

@@ -39,7 +39,7 @@ def rotation_matrix(rotation_vectors):
 
 
 def rotate(vectors, rotation):
-    """Rotates directions, such as normals: R n.
+    """Rotates points or directions: R v.
 
     Args:
       vectors: [V, 3, N].
@@ -49,17 +49,3 @@ def rotate(vectors, rotation):
       [V, 3, N].
     """
     return multiply_per_frame(vectors, tf.linalg.matrix_transpose(rotation))
-
-
-def apply_pose(vertices, rotation, translation):
-    """Model space to camera space: R v + t.
-
-    Args:
-      vertices: [V, 3, N] mm, model space.
-      rotation: [N, 3, 3].
-      translation: [N, 3] mm.
-
-    Returns:
-      [V, 3, N] mm, camera space.
-    """
-    return rotate(vertices, rotation) + tf.transpose(translation)

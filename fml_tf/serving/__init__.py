@@ -1,1 +1,1 @@
-"""The exported model: signatures, their checks, the SavedModel and a client."""
+"""The exported model: signatures, their checks, SavedModel, ONNX and LiteRT files, a client."""

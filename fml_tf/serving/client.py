@@ -28,6 +28,7 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from fml_tf.mesh.files import atomic_path
 from fml_tf.preprocessing.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, find_face
@@ -234,15 +235,16 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
             raise ValueError("name one or more photos of one person")
         photos = [read_image(path) for path in paths]
         outputs = reconstruct_photos(connect(options.url), photos, DlibLandmarkDetector(), settings)
-    except (FileNotFoundError, ValueError) as error:
+        folder = pathlib.Path(options.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / "face.npz") as path:
+            np.savez_compressed(path, **outputs)
+        for m, photo in enumerate(photos):
+            picture = cv2.imencode(".png", draw(photo, outputs, m)[..., ::-1])[1]
+            (folder / f"overlay_{m}.png").write_bytes(picture)
+    except (OSError, ValueError) as error:
         print(f"client: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
-    folder = pathlib.Path(options.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "face.npz", **outputs)
-    for m, photo in enumerate(photos):
-        path = folder / f"overlay_{m}.png"
-        cv2.imwrite(os.fspath(path), draw(photo, outputs, m)[..., ::-1])
     print(f"Wrote the face of {len(photos)} photo(s) to {folder}")
 
 

@@ -177,6 +177,33 @@ class FaceService:
             signatures["geometry"] = geometry.get_concrete_function()
         return signatures
 
+    def without_checks(
+        self, num_people: int | None = None
+    ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """Traces two functions for runtimes that know no assertions; bad input is not noticed.
+
+        Args:
+          num_people: B, or None for any.
+
+        Returns:
+          `regress`, which answers as the signature `serving_default_masked`, and `geometry`.
+        """
+
+        def fixed(spec):
+            return tf.TensorSpec((num_people, *spec.shape[1:]), spec.dtype, spec.name)
+
+        def regress(frames, frame_mask):
+            return self._regress(frames, frame_mask)
+
+        functions = {
+            "regress": _graph(regress, [fixed(self._frames), fixed(self._mask)]),
+            "geometry": _graph(self._decode_faces, [fixed(spec) for spec in self._parameters]),
+        }
+        with without_xla():
+            for function in functions.values():
+                function.get_concrete_function()
+        return functions
+
     def _read_frames(self, frames, mask):
         frames = check_frames(frames, self._model.config.crop_size)
         return frames, _mask_or_all(mask, frames, "frames")
@@ -246,7 +273,8 @@ class FaceService:
         displacements = _combine(
             self._expression_basis, tf.reshape(expression, (-1, expression.shape[-1]))
         )
-        displacements = tf.reshape(displacements, (num_vertices, 3, -1))
+        # LiteRT's converter breaks on -1 in the place of the last size.
+        displacements = tf.reshape(displacements, (num_vertices, 3, num_people * num_frames))
         vertices, _, positions, colours, visible = form_faces(
             neutral,
             vertex_albedo,

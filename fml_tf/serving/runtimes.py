@@ -1,0 +1,79 @@
+"""Writes a trained model for other runtimes than TensorFlow: ONNX and LiteRT files.
+
+    pip install -r requirements-runtimes.txt
+    python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
+
+`regress` takes `frames` and `frame_mask` and gives the parameters, `geometry` takes the parameters
+and gives the face; inputs and outputs are those of docs/serving.md, but no input is checked. The
+ONNX files take any B and M, fml.tflite holds both functions for one person with any M.
+"""
+
+import os
+import pathlib
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from fml_tf.mesh.files import atomic_path
+from fml_tf.model.fml_model import load_model
+from fml_tf.serving.signatures import FaceService
+
+_ONNX_OPSET = 17
+
+
+def write_onnx(service: FaceService, directory: str | os.PathLike) -> None:
+    """Writes regress.onnx and geometry.onnx, for any B and M; needs tf2onnx."""
+    # Or each of its optimisers works on a copy of the graph, weights and all.
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
+    import tf2onnx
+
+    for name, function in service.without_checks().items():
+        with atomic_path(pathlib.Path(directory, f"{name}.onnx")) as path:
+            tf2onnx.convert.from_function(
+                function, function.input_signature, _ONNX_OPSET, output_path=os.fspath(path)
+            )
+
+
+def write_litert(service: FaceService, directory: str | os.PathLike) -> None:
+    """Writes fml.tflite with the signatures `regress` and `geometry`, for B = 1 and any M."""
+    signatures = {
+        name: function.get_concrete_function()
+        for name, function in service.without_checks(num_people=1).items()
+    }
+    module = tf.Module()
+    module.stored = service.variables
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=list(signatures)
+        )
+        with atomic_path(pathlib.Path(directory, "fml.tflite")) as path:
+            path.write_bytes(converter.convert())
+
+
+def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
+    """Writes all files; what cannot be used is told by one line and exit code 2."""
+    if logging.get_verbosity() == logging.INFO:  # at which converters tell each of their steps
+        logging.set_verbosity(logging.WARNING)
+    try:
+        if arguments[1:]:
+            raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
+        service = FaceService(load_model(options.checkpoint))
+        directory = pathlib.Path(options.output_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_litert(service, directory)
+        write_onnx(service, directory)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"runtimes: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+    print(f"Wrote fml.tflite, regress.onnx and geometry.onnx to {directory}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
+    app.run(main)
