@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Iterable
 from typing import Protocol
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 
 from fml_tf.preprocessing.crop import CropTransform, crop_image
 from fml_tf.preprocessing.faces import FaceBox, FaceDetector, HogFaceDetector
-from fml_tf.preprocessing.landmark_order import FROM_68, MIRROR_68
+from fml_tf.preprocessing.landmark_order import FROM_68, MIRROR_66
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ class DlibLandmarkDetector:
 
     The trees give no confidence. What they do give is an answer that hangs on the box they start
     from and on the image's handedness more the less the image decides: each face is therefore
-    read from three boxes (shifted a little), in the image and in its mirror image. A landmark is
+    read from two boxes (shifted a little), in the image and in its mirror image. A landmark is
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
     Occluded points, and the far contour of a turned head, get less by this;
@@ -54,7 +53,7 @@ class DlibLandmarkDetector:
 
     # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
     # goes in the mirror.
-    _STARTS = ((0.0, 0.06), (0.0, -0.06), (0.06, 0.0))
+    _STARTS = ((0.0, 0.06), (0.06, -0.03))
     # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
     # and takes from single pixels without smoothing, are as fine in a small or huge face.
     _BOX_WIDTH = 256
@@ -92,8 +91,9 @@ class DlibLandmarkDetector:
     def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
         # A detector's boxes come in coarse steps of place and size. The box that a first reading
         # suggests hangs on them much less, and the landmarks read from it are better.
-        centred = _box_about(self._readings(image, box, ((0.0, 0.0),)).mean(axis=0))
-        readings = self._readings(image, centred, self._STARTS)
+        transform, patch = self._patch(image, box)
+        centred = _box_about(transform.invert(self._predict(patch, (0.0, 0.0))))
+        readings = self._readings(image, centred)
         landmarks = readings.mean(axis=0)
         distances = np.linalg.norm(readings - landmarks, axis=-1)
         spread = np.sqrt((distances**2).mean(axis=0)) / centred.width
@@ -103,30 +103,32 @@ class DlibLandmarkDetector:
             np.exp(-spread / self._confidence_scale).astype(np.float32),
         )
 
-    def _readings(
-        self, image: np.ndarray, box: FaceBox, starts: Iterable[tuple[float, float]]
-    ) -> np.ndarray:
-        """[2·starts, 66, 2] source px, each start read in the image and in its mirror image."""
+    def _readings(self, image: np.ndarray, box: FaceBox) -> np.ndarray:
+        """[R, 66, 2] source px, each start read in the image and in its mirror image."""
+        transform, patch = self._patch(image, box)
+        mirrored = cv2.flip(patch, 1)
+        readings = []
+        for start in self._STARTS:
+            readings.append(self._predict(patch, start))
+            reflected = self._predict(mirrored, start)[MIRROR_66]
+            readings.append((self._PATCH_WIDTH, 0) + reflected * (-1, 1))
+        return transform.invert(np.stack(readings))
+
+    def _patch(self, image: np.ndarray, box: FaceBox) -> tuple[CropTransform, np.ndarray]:
         width = max(1, round(box.width * self._PATCH_WIDTH / self._BOX_WIDTH))
         left, top = np.round(box.centre - width / 2).astype(int)
         transform = CropTransform(left, top, width, self._PATCH_WIDTH)
-        patch = crop_image(image, transform)
-        mirrored = cv2.flip(patch, 1)
-        readings = []
-        for right, down in starts:
-            start = (self._PATCH_WIDTH - self._BOX_WIDTH) // 2
-            left, top = (start + round(shift * self._BOX_WIDTH) for shift in (right, down))
-            last = self._BOX_WIDTH - 1
-            rectangle = dlib.rectangle(left, top, left + last, top + last)
-            readings.append(self._predict(patch, rectangle))
-            reflected = self._predict(mirrored, rectangle)[MIRROR_68]
-            readings.append((self._PATCH_WIDTH, 0) + reflected * (-1, 1))
-        return transform.invert(np.stack(readings)[:, FROM_68])
+        return transform, crop_image(image, transform)
 
-    def _predict(self, patch: np.ndarray, rectangle: dlib.rectangle) -> np.ndarray:
+    def _predict(self, patch: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
+        """[66, 2] px of a patch, read from a box that is shifted (right, down, in its widths)."""
+        middle = (self._PATCH_WIDTH - self._BOX_WIDTH) // 2
+        left, top = (middle + round(part * self._BOX_WIDTH) for part in shift)
+        last = self._BOX_WIDTH - 1
+        rectangle = dlib.rectangle(left, top, left + last, top + last)
         points = self._predictor(patch, rectangle).parts()
         # dlib names pixels by index; their centres are half a pixel further in our terms.
-        return np.array([(p.x, p.y) for p in points]) + 0.5
+        return np.array([(p.x, p.y) for p in points])[FROM_68] + 0.5
 
 
 def _box_about(landmarks: np.ndarray) -> FaceBox:
