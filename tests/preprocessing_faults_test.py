@@ -120,29 +120,46 @@ def test_motion_is_no_cut_and_a_cut_is_no_motion(people):
     assert [cuts.is_cut(frame) for frame in people[1][6:9]] == [True, False, False]
 
 
-def test_a_face_may_be_missing_for_one_look_only():
-    class Scripted:
-        def __init__(self, present):
-            self.present = iter(present)
+class ScriptedDetector:
+    """Finds the faces whose turn it is, look by look."""
 
-        def detect(self, image, near=None):
-            if near is None and not next(self.present):
-                return []
-            if near is not None:
-                return []  # so that each look asks once for the whole image
-            points = np.random.default_rng(0).uniform(20, 60, (66, 2)).astype(np.float32)
-            return [DetectedFace(FaceBox(20, 20, 40, 1.0), points, np.ones(66, np.float32))]
+    def __init__(self, looks):
+        self._looks = iter(looks)
+        self._faces = []
 
-    image = np.full((80, 80, 3), 100, np.uint8)
-    for present, people_seen in (([1, 0, 1], [1, 1]), ([1, 0, 0, 1], [1, 2])):
-        follower, seen = FaceFollower(Scripted(present), 0.5), []
-        for _ in present:
-            try:
-                follower.find(image)
-                seen.append(follower.person)
-            except NoFaceError:
-                pass
-        assert seen == people_seen
+    def next_look(self):
+        self._faces = next(self._looks)
+
+    def detect(self, image, near=None):
+        points = np.random.default_rng(0).uniform(0, 40, (66, 2)).astype(np.float32)
+        return [
+            DetectedFace(FaceBox(left, 20, 40, 1.0), points + (left, 20), np.ones(66, np.float32))
+            for left in self._faces
+            if near is None or near.holds(FaceBox(left, 20, 40, 1.0).centre)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("looks", "seen"),
+    [
+        ([[20], [], [20]], [(1, 20), (1, 20)]),
+        ([[20], [], [], [20]], [(1, 20), (2, 20)]),
+        # With a bystander at 200 px.
+        ([[20, 200], [200], [20, 200]], [(1, 20), (1, 20)]),
+        ([[20, 200], [200], [200], [200]], [(1, 20), (2, 200), (2, 200)]),
+    ],
+)
+def test_a_face_may_be_missing_for_one_look_only(looks, seen):
+    detector = ScriptedDetector(looks)
+    follower, found = FaceFollower(detector, 0.5), []
+    for _ in looks:
+        detector.next_look()
+        try:
+            face = follower.find(np.full((80, 300, 3), 100, np.uint8))
+            found.append((follower.person, face.box.left))
+        except NoFaceError:
+            pass
+    assert found == seen
 
 
 def test_uneven_time_keeps_times_and_numbers(people, prepare, tmp_path):

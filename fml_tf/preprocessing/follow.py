@@ -22,9 +22,9 @@ class FaceFollower:
     """Finds the same person in frame after frame.
 
     A face that was found is then looked for only about its last place, which keeps several people
-    apart and takes a fraction of the time of a search through the whole frame. Where it is no
-    more, or after a cut, the largest certain face is followed from then on, as another person. So
-    is a face in the same place whose crop has other colours.
+    apart and takes a fraction of the time of a search through the whole frame. Where it is missing
+    twice in a row, or after a cut, the largest certain face is followed from then on, as another
+    person. So is a face in the same place whose crop has other colours.
 
     Attributes:
       person: number of the person that `find` returned last.
@@ -85,8 +85,8 @@ class FaceFollower:
             # Perhaps too small or too large for its neighbourhood.
             everywhere = self._search(image)
             faces = [face for face in everywhere if square.holds(face.box.centre)]
-            if not faces and only_there:
-                raise NoFaceError("no face was found where the track has one")
+            if not faces and (only_there or self._absence < _LONGEST_ABSENCE):
+                raise NoFaceError("no face was found in the place of the followed one")
             if not faces:
                 self.person += 1
                 return everywhere[0]
