@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.video_faces.dummy_videos import write_video
+from fml_tf.preprocessing.candidates import find_candidates
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip
 from fml_tf.preprocessing.crop import CropTransform, crop_image
 from fml_tf.preprocessing.cuts import CutDetector
@@ -36,17 +37,20 @@ def detector():
     return DlibLandmarkDetector()
 
 
-@pytest.fixture
-def prepare(detector, tmp_path):
+@pytest.fixture(scope="module")
+def template_landmarks():
     template = load_template("makehuman", "4k", "average")
-    landmarks = template.mean_shape[template.landmark_vertices]
+    return template.mean_shape[template.landmark_vertices]
 
+
+@pytest.fixture
+def prepare(detector, template_landmarks, tmp_path):
     def prepare(frames, face_track=None):
         path = frames
         if not isinstance(frames, type(tmp_path)):
             path = tmp_path / "clip.mp4"
             write_video(path, list(frames))
-        return prepare_clip(path, detector, landmarks, SETTINGS, face_track)
+        return prepare_clip(path, detector, template_landmarks, SETTINGS, face_track)
 
     return prepare
 
@@ -232,3 +236,23 @@ def test_a_stream_that_is_cut_short_gives_what_is_there(people, prepare, tmp_pat
     cut.write_bytes(data[: len(data) * 7 // 10])
     (image,) = prepare(cut)
     assert 6 < image.frame_numbers.max() < 16
+
+
+def test_frames_that_an_edit_list_hides_do_not_count(
+    people, detector, template_landmarks, tmp_path
+):
+    write_video(tmp_path / "whole.mp4", list(people[0]))
+    whole = ffmpeg(tmp_path / "whole.mp4", tmp_path / "one_gop.mp4", "-c:v", "libx264", "-g", "100")
+    trimmed = ffmpeg(
+        whole, tmp_path / "trimmed.mp4", "-c", "copy", before=("-ss", "0.4")
+    )  # from frame 10 on
+    assert len(index_frames(trimmed).seconds) == 18
+    np.testing.assert_allclose(
+        index_frames(trimmed, decode=True).seconds, np.arange(8) / 25, atol=1e-3
+    )
+    candidates, rejected = find_candidates(trimmed, detector, template_landmarks, 9, SETTINGS.crop)
+    assert [candidate.number for candidate in candidates] == list(range(8)) and not +rejected
+    decoded, original = dict(read_frames(trimmed)), dict(read_frames(whole))
+    for candidate in candidates:
+        np.testing.assert_array_equal(decoded[candidate.number], original[10 + candidate.number])
+        assert candidate.seconds == pytest.approx(candidate.number / 25, abs=1e-3)

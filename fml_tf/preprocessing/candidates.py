@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
 import os
 
@@ -14,7 +15,7 @@ from fml_tf.preprocessing.follow import FaceFollower
 from fml_tf.preprocessing.frame_choice import sharpness
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_face
-from fml_tf.preprocessing.video import index_frames, read_chosen_frames
+from fml_tf.preprocessing.video import FrameIndex, index_frames, read_chosen_frames
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,16 +62,37 @@ def find_candidates(
     Raises:
       FileNotFoundError, VideoError: the file cannot be read.
     """
-    index = index_frames(path)
+    look = functools.partial(
+        _look_through, path, detector, template_landmarks, count, settings, face_track
+    )
+    people, rejected = look(index_frames(path))
+    if rejected["cannot be decoded"]:
+        people, rejected = look(index_frames(path, decode=True))
+    candidates = max(people.values(), key=len, default=[])
+    rejected["another shot or person"] = sum(map(len, people.values())) - len(candidates)
+    return candidates, rejected
+
+
+def _look_through(
+    path: str | os.PathLike,
+    detector: LandmarkDetector,
+    template_landmarks: np.ndarray,
+    count: int,
+    settings: CropSettings,
+    face_track: FaceTrack | None,
+    index: FrameIndex,
+) -> tuple[dict[int, list[Candidate]], collections.Counter]:
+    """Everybody's candidates by person, and how many frames are none; as `find_candidates`."""
     looked_at = _evenly_spaced(index.seconds, count, face_track)
     follower = FaceFollower(detector, settings.min_confidence)
-    cuts, wanted = CutDetector(), set(looked_at)
+    cuts, unseen = CutDetector(), set(looked_at)
     people, rejected = collections.defaultdict(list), collections.Counter()
     for number, image in read_chosen_frames(path, index, _with_glances(index.seconds, looked_at)):
         if cuts.is_cut(image):
             follower.cut()
-        if number not in wanted:
+        if number not in unseen:
             continue
+        unseen.remove(number)
         seconds = float(index.seconds[number])
         try:
             tracked = face_track and _square(face_track.box_at(seconds), image)
@@ -81,9 +103,8 @@ def find_candidates(
             continue
         candidate = Candidate(number, seconds, frame, sharpness(frame.crop))
         people[follower.person].append(candidate)
-    candidates = max(people.values(), key=len, default=[])
-    rejected["another shot or person"] = sum(map(len, people.values())) - len(candidates)
-    return candidates, rejected
+    rejected["cannot be decoded"] = len(unseen)
+    return people, rejected
 
 
 def _evenly_spaced(seconds: np.ndarray, count: int, face_track: FaceTrack | None) -> list[int]:

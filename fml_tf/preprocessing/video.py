@@ -60,18 +60,26 @@ class FrameIndex:
     keyframes: np.ndarray
 
 
-def index_frames(path: str | os.PathLike) -> FrameIndex:
-    """Lists a video's frames from its packets; none is decoded.
+def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
+    """Lists a video's frames from its packets, unless `decode` is set.
+
+    Args:
+      path: video file.
+      decode: lists the frames that the decoder gives, without keyframes; takes about as long as to
+        read them all. Some packets give none in a damaged file, and in one that was trimmed without
+        encoding it again, whose edit list hides what lies between a keyframe and the trim.
 
     Raises:
       FileNotFoundError: no such file.
       VideoError: not a video, its header is lost, or it holds no frame.
     """
     seconds, is_key = [], []
-    with _open(path, cv2.CAP_PROP_FORMAT, -1) as capture:  # packets in place of frames
+    packets = () if decode else (cv2.CAP_PROP_FORMAT, -1)
+    with _open(path, *packets) as capture:
         while capture.grab():
             seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            is_key.append(capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) == 1)
+            # A decoder runs ahead of its packets: of which one this tells is not known there.
+            is_key.append(not decode and capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) == 1)
     if not seconds:
         raise VideoError(f"{path}: no frame can be decoded")
     order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
