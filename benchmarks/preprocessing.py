@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Threads of a decoder would be charged to whatever runs beside them.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "threads;1")
 
 import cv2
 import dlib
@@ -33,12 +31,13 @@ from fml_tf.preprocessing.candidates import find_candidates
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import FaceError, PreparedFrame, prepare_image
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
 from fml_tf.preprocessing.video import index_frames, read_frames
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 from fml_tf.template.loading import load_template
 
-_SETTINGS = ClipSettings()
+# Small faces are compared, too.
+_SETTINGS = ClipSettings(crop=CropSettings(min_width=1))
 # Functions of a profile, by file and name, that make up each part; what they call is in them.
 _PARTS = {
     "decoding": {("video.py", "read_frames"), ("video.py", "read_chosen_frames")},

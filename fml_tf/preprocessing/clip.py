@@ -186,7 +186,7 @@ def prepare_clips(
     with concurrent.futures.ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),  # a fork of a process that runs TensorFlow may hang
-        initializer=_set_detector,
+        initializer=_start_worker,
         initargs=(make_detector,),
     ) as pool:
         yield from pool.map(prepare, paths)
@@ -198,6 +198,11 @@ _detector: LandmarkDetector | None = None  # of this process: slow to load, impo
 def _set_detector(make_detector: Callable[[], LandmarkDetector]) -> None:
     global _detector
     _detector = make_detector()
+
+
+def _start_worker(make_detector: Callable[[], LandmarkDetector]) -> None:
+    cv2.setNumThreads(1)  # else each worker takes all cores
+    _set_detector(make_detector)
 
 
 def _prepare_or_report(

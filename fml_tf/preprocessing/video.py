@@ -180,6 +180,8 @@ class _Reader:
 def _open(path: str | os.PathLike, *parameters: int) -> Iterator[cv2.VideoCapture]:
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    # One thread: many clips are prepared at a time, each by a process of its own.
+    parameters = (cv2.CAP_PROP_N_THREADS, 1, *parameters)
     capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG, parameters)
     try:
         if not capture.isOpened():
