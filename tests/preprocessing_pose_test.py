@@ -92,6 +92,7 @@ def test_blurred_frames_are_not_usable():
     blurred[:20] = 140
     assert sharpness(sharp) > 100 * sharpness(blurred)
     assert usable_frames([10.0, 11.0, 2.0, 9.0, 4.4]).tolist() == [0, 1, 3]
+    assert usable_frames([10.0, 11.0, 2.0, 9.0, 4.4], 0.4).tolist() == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize("seed", range(5))

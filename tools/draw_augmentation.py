@@ -7,6 +7,7 @@ Takes train.py's flags. Each example is a pair of rows: as it is, and changed.
 """
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -31,12 +32,9 @@ def draw_rows(batch: MultiFrameBatch) -> list[np.ndarray]:
     ]
 
 
-def main(argv):
-    """Draws the first batch."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    config = from_flags(TrainConfig, flags.FLAGS)
-    builder = open_dataset(config, from_flags(ModelConfig, flags.FLAGS))
+def draw_sheet(config: TrainConfig, model_config: ModelConfig) -> np.ndarray:
+    """The first batch as it is and changed, [rows, columns, 3] uint8."""
+    builder = open_dataset(config, model_config)
     as_is, changed = (
         next(
             iter(
@@ -52,9 +50,22 @@ def main(argv):
         for augmentation in (Augmentation(), augmentation_of(config))
     )
     pairs = zip(draw_rows(as_is), draw_rows(changed), strict=True)
-    sheet = np.concatenate([row for pair in pairs for row in pair])
-    if not cv2.imwrite(flags.FLAGS.output, sheet[..., ::-1]):
-        raise OSError(f"{flags.FLAGS.output}: cannot be written")
+    return np.concatenate([row for pair in pairs for row in pair])
+
+
+def main(argv):
+    """Draws the first batch."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    output = flags.FLAGS.output
+    try:
+        sheet = draw_sheet(
+            from_flags(TrainConfig, flags.FLAGS), from_flags(ModelConfig, flags.FLAGS)
+        )
+        if not (cv2.haveImageWriter(output) and cv2.imwrite(output, sheet[..., ::-1])):
+            raise OSError(f"--output={output}: cannot be written")
+    except (OSError, ValueError) as error:
+        sys.exit(f"draw_augmentation.py: {error}")
 
 
 if __name__ == "__main__":

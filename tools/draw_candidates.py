@@ -54,7 +54,8 @@ def draw_clip(path: str, detector: DlibLandmarkDetector, template_landmarks: np.
     candidates, rejected = find_candidates(
         path, detector, template_landmarks, _COUNT.value, settings.crop
     )
-    usable = usable_frames([candidate.sharpness for candidate in candidates])
+    sharpnesses = [candidate.sharpness for candidate in candidates]
+    usable = usable_frames(sharpnesses, settings.min_sharpness)
     chosen = []
     if len(usable) >= settings.num_frames:
         images, _ = choose_images([candidates[i] for i in usable], settings)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fml_tf.preprocessing.candidates import Candidate, find_candidates
 from fml_tf.preprocessing.face_track import FaceTrack
-from fml_tf.preprocessing.frame_choice import choose_frames, usable_frames
+from fml_tf.preprocessing.frame_choice import MIN_SHARPNESS, choose_frames, usable_frames
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
 
@@ -37,6 +37,7 @@ class ClipSettings:
       candidates_per_image: how many frames, evenly spaced over the clip, each image chooses from:
         more make its poses differ more, fewer (M at least) bring more of the clip into the data.
       min_pose_distance: least angle between the head poses of two frames of an image, degrees.
+      min_sharpness: least sharpness of a frame, as a share of the median of the clip's candidates.
       crop: crop and thresholds of each frame.
     """
 
@@ -44,6 +45,7 @@ class ClipSettings:
     images_per_clip: int = 1
     candidates_per_image: int = 16
     min_pose_distance: float = 3.0
+    min_sharpness: float = MIN_SHARPNESS
     crop: CropSettings = dataclasses.field(default_factory=CropSettings)
 
 
@@ -96,7 +98,8 @@ def prepare_clip(
     candidates, rejected = find_candidates(
         path, detector, template_landmarks, wanted, settings.crop, face_track
     )
-    usable = usable_frames([candidate.sharpness for candidate in candidates])
+    sharpnesses = [candidate.sharpness for candidate in candidates]
+    usable = usable_frames(sharpnesses, settings.min_sharpness)
     rejected["blurred"] = len(candidates) - len(usable)
     if len(usable) < settings.num_frames:
         rejected = +rejected  # without zeros

@@ -6,7 +6,7 @@ import numpy as np
 from fml_tf.preprocessing.head_pose import rotation_angles
 
 # Frames with less than this share of the median sharpness count as blurred by motion or focus.
-_LEAST_SHARPNESS = 0.5
+MIN_SHARPNESS = 0.5
 
 
 def sharpness(crop: np.ndarray) -> float:
@@ -14,12 +14,12 @@ def sharpness(crop: np.ndarray) -> float:
     return float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
 
 
-def usable_frames(sharpnesses: np.ndarray) -> np.ndarray:
+def usable_frames(sharpnesses: np.ndarray, min_sharpness: float = MIN_SHARPNESS) -> np.ndarray:
     """Indices of the frames that are not blurred, measured by the clip's own median; [F] -> [U]."""
     sharpnesses = np.asarray(sharpnesses)
     if not len(sharpnesses):
         return np.zeros(0, int)
-    return np.flatnonzero(sharpnesses >= _LEAST_SHARPNESS * np.median(sharpnesses))
+    return np.flatnonzero(sharpnesses >= min_sharpness * np.median(sharpnesses))
 
 
 def choose_frames(rotations: np.ndarray, count: int) -> tuple[np.ndarray, float]:
