@@ -1,8 +1,8 @@
 """Examples a second that the input pipeline delivers, beside what a training step consumes.
 
-    python -m benchmarks.input_pipeline --flagfile=configs/paper.cfg
+    python -m benchmarks.input_pipeline --flagfile=configs/voxceleb2.cfg --data_dir=data
 
-Takes train.py's flags, and prepares the data set if it is missing.
+Takes train.py's flags; the records are those that it would train on.
 """
 
 import os

@@ -82,7 +82,8 @@ def training_batches(
 
     Order and augmentation depend on `seed` alone, so that a run that starts at `start_step` sees
     the batches that an uncut run would have seen from there; each of several workers gets its slice
-    of every global batch. Records before `start_step` are skipped undecoded, from the start of
+    of every global batch. For that each reads and parses all records, and decodes the frames of its
+    own alone. Records before `start_step` are skipped undecoded, from the start of
     their epoch on.
 
     Raises:
