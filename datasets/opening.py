@@ -6,6 +6,7 @@ import pathlib
 import tensorflow_datasets as tfds
 
 from datasets import synthetic_faces, video_faces
+from datasets.voxceleb2_frames import voxceleb2_frames_dataset_builder
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.crop import DEFAULT_MARGIN
@@ -61,15 +62,15 @@ def _open_voxceleb2_frames(
     config: TrainConfig, model_config: ModelConfig, variant: str
 ) -> tfds.core.DatasetBuilder:
     """Opens what `python -m datasets.voxceleb2_frames` made: too long a work for a training run."""
-    folder = pathlib.Path(config.data_dir, "voxceleb2_frames", variant)
-    versions = sorted(folder.glob("*/dataset_info.json"))
-    if not versions:
+    version = str(voxceleb2_frames_dataset_builder.Builder.VERSION)
+    folder = pathlib.Path(config.data_dir, "voxceleb2_frames", variant, version)
+    if not (folder / "dataset_info.json").is_file():
         raise ValueError(
             f"--data={config.data}: not in --data_dir={config.data_dir}; make it by `python -m"
             f" datasets.voxceleb2_frames --manual_dir=VOXCELEB2 --data_dir={config.data_dir}"
             f" --name={variant}`"
         )
-    builder = tfds.builder_from_directory(versions[-1].parent)
+    builder = tfds.builder_from_directory(folder)
     num_frames, size, _, _ = builder.info.features["frames"].shape
     margin = builder.info.metadata["clip"]["crop"]["margin"]
     if (model_config.crop_size, model_config.crop_margin) != (size, margin):

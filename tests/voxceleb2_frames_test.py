@@ -1,7 +1,10 @@
 """A VoxCeleb2 with one of each fault, in folders, a split archive and original videos."""
 
 import csv
+import dataclasses
+import fcntl
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -19,10 +22,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from datasets.opening import open_dataset
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
 from datasets.voxceleb2_frames import preparation as preparation_module
-from datasets.voxceleb2_frames.assembly import NoUsableClipError, remake_examples
-from datasets.voxceleb2_frames.dummy_voxceleb2 import VIDEO, write_people
+from datasets.voxceleb2_frames.assembly import NoUsableClipError, prepare_splits, remake_examples
+from datasets.voxceleb2_frames.dummy_voxceleb2 import VIDEO, write_dummy, write_people
 from datasets.voxceleb2_frames.pipeline import prepare_clips
-from datasets.voxceleb2_frames.preparation import Preparation
+from datasets.voxceleb2_frames.preparation import Preparation, prepare_once
 from datasets.voxceleb2_frames.source import find_clips
 from datasets.voxceleb2_frames.voxceleb2_frames_dataset_builder import (
     Builder,
@@ -30,6 +33,7 @@ from datasets.voxceleb2_frames.voxceleb2_frames_dataset_builder import (
 )
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.preprocessing.clip import ClipSettings
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.training.data import training_batches
 
@@ -38,8 +42,8 @@ _CONFIG = VoxCeleb2FramesConfig(name="tiny", clip=_CLIP, test_share_of_dev=0.0)
 _ORIGINAL = "two_persons"
 
 
-def _build(source, data_dir, options=None):
-    builder = Builder(data_dir=data_dir, config=_CONFIG)
+def _build(source, data_dir, options=None, config=_CONFIG):
+    builder = Builder(data_dir=data_dir, config=config)
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=source, beam_options=options)
     )
@@ -236,6 +240,35 @@ def test_training_reads_it(built):
         open_dataset(TrainConfig(data="voxceleb2_frames", data_dir="nowhere"), ModelConfig())
 
 
+def test_a_set_that_exists_is_taken_for_no_other(source, built, tmp_path):
+    data_dir = built.data_path.parents[2]
+    before = (built.data_path / "report.json").stat()
+    _build(source, data_dir)
+    assert (built.data_path / "report.json").stat() == before
+    other = dataclasses.replace(_CONFIG, seed=1, clip=dataclasses.replace(_CLIP, num_frames=3))
+    with pytest.raises(
+        ValueError, match=r"\(num_frames 2, not 3, seed 0, not 1\); choose"
+    ) as error:
+        _build(source, data_dir, config=other)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=f"manual_dir {source}, not {tmp_path}"):
+        _build(tmp_path, data_dir)
+    (source / "exclude.txt").write_text("id00002")
+    try:
+        with pytest.raises(ValueError, match="has clips of id00002, who is to be excluded"):
+            _build(source, data_dir)
+    finally:
+        (source / "exclude.txt").unlink()
+
+
+def test_what_is_not_whole_is_not_opened(tmp_path):
+    folder = tmp_path / "voxceleb2_frames" / "paper" / "incomplete.ABC_1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").touch()
+    with pytest.raises(ValueError, match=r"not in --data_dir"):
+        open_dataset(TrainConfig(data="voxceleb2_frames", data_dir=str(tmp_path)), ModelConfig())
+
+
 @pytest.fixture
 def good_clips(tmp_path):
     """A folder with four good clips."""
@@ -254,9 +287,9 @@ def prepared(monkeypatch):
     """Names of the clips that are prepared while a test runs, in this process."""
     names, prepare_images = [], preparation_module.prepare_images
 
-    def record(clip, preparation):
+    def record(clip, *arguments):
         names.append(clip.name)
-        return prepare_images(clip, preparation)
+        return prepare_images(clip, *arguments)
 
     monkeypatch.setattr(preparation_module, "prepare_images", record)
     return names
@@ -264,7 +297,7 @@ def prepared(monkeypatch):
 
 def test_a_full_disk_is_one_line_and_loses_nothing(good_clips, tmp_path, prepared):
     data_dir = tmp_path / "data"
-    clips, _ = find_clips(good_clips)
+    clips = find_clips(good_clips).clips
     preparation = Preparation(_CLIP, _CONFIG.detector)
     waiting = data_dir / "voxceleb2_frames" / "tiny" / "1.0.0.clips" / preparation.digest()
     prepare_clips(clips[:2], preparation, waiting)
@@ -310,13 +343,39 @@ def test_a_clip_that_was_replaced_is_prepared_again(good_clips, tmp_path, prepar
     bad = good_clips / "dev" / "mp4" / "id00001" / VIDEO / "00005.mp4"
     bad.touch()
     preparation = Preparation(_CLIP, _CONFIG.detector)
-    first = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    first = prepare_clips(find_clips(good_clips).clips, preparation, tmp_path / "waiting")
     assert [outcome.reason for outcome in first] == [None] * 4 + ["unreadable"]
     prepared.clear()
     write_video(bad, portrait_frames(4))
-    second = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    second = prepare_clips(find_clips(good_clips).clips, preparation, tmp_path / "waiting")
     assert prepared == [f"id00001/{VIDEO}/00005"] and second[4].num_images == 1
     assert second[:4] == first[:4]
+
+
+def test_a_lost_file_stops_the_build_and_a_bad_one_is_tried_again(source, tmp_path, prepared):
+    preparation = Preparation(_CLIP, _CONFIG.detector)
+    clips = [clip for clip in find_clips(source).clips if clip.person == "id00002"]
+    part = source / "vox2_test_mp4_partab"
+    part.rename(tmp_path / "away")
+    try:
+        with pytest.raises(FileNotFoundError, match="partab"):
+            prepare_once(clips[0], preparation, tmp_path)
+    finally:
+        (tmp_path / "away").rename(part)
+    for _ in range(2):
+        outcomes = [prepare_once(clip, preparation, tmp_path) for clip in clips]
+        assert [outcome.reason for outcome in outcomes] == [None, "damaged archive"]
+    assert prepared == [clip.name for clip in (clips[0], *clips, clips[1])]
+
+
+def test_a_changed_archive_is_told_by_the_stamps_of_its_clips(source):
+    part = source / "vox2_test_mp4_partab"
+    before, state = find_clips(source).clips, part.stat()
+    os.utime(part, (0, 0))
+    after = find_clips(source).clips
+    os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
+    changed = {one.person for one, other in zip(before, after) if one.stamp != other.stamp}
+    assert changed == {"id00002"}
 
 
 class BlindDetector:
@@ -326,9 +385,80 @@ class BlindDetector:
         return []
 
 
+class FailingDetector:
+    """A detector that fails as no one foresees."""
+
+    def detect(self, *args, **kwargs):
+        raise NotImplementedError("what is this?")
+
+
+class DeadlyDetector(DlibLandmarkDetector):
+    """A detector whose process dies of black pictures."""
+
+    def detect(self, image, *args, **kwargs):
+        if image.mean() < 5:
+            os._exit(7)
+        return super().detect(image, *args, **kwargs)
+
+
+def test_whatever_a_clip_raises_is_its_outcome(good_clips, tmp_path):
+    preparation = Preparation(_CLIP, f"{__name__}:{FailingDetector.__name__}")
+    outcome = prepare_once(find_clips(good_clips).clips[0], preparation, tmp_path)
+    assert outcome.reason == "unreadable"
+    assert "00001.mp4: NotImplementedError: what is this?" in outcome.message
+
+
+@pytest.mark.large
+def test_a_clip_that_kills_its_worker_is_left_out_the_third_time(good_clips, tmp_path):
+    black = good_clips / "dev" / "mp4" / "id00001" / VIDEO / "00005.mp4"
+    write_video(black, [np.zeros_like(frame) for frame in portrait_frames(3)])
+    command = [sys.executable, "-m", "datasets.voxceleb2_frames", f"--manual_dir={good_clips}"]
+    command += [f"--data_dir={tmp_path}", "--name=tiny", "--num_frames=2", "--crop_size=96"]
+    command += ["--candidates_per_image=3", f"--detector={__name__}:{DeadlyDetector.__name__}"]
+    workers = "direct_running_mode=multi_processing,direct_num_workers=2"
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    for _ in range(2):
+        build = subprocess.run(
+            [*command, f"--beam_pipeline_options={workers}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert build.returncode == 1
+        assert "exited with return code 7; give the same command again" in build.stderr
+    subprocess.run([*command, "--beam_pipeline_options="], env=environment, check=True)
+    (path,) = tmp_path.glob("voxceleb2_frames/tiny/*/report.json")
+    report = json.loads(path.read_text())
+    assert report["skipped_by_reason"] == {"killed its worker": 1} and report["clips_made"] == 4
+
+
+def test_what_comes_in_goes_out_or_is_counted(good_clips, tmp_path):
+    write_people(good_clips, {"id00001": "dev", "id00002": "dev"})
+    left_out = good_clips / "dev" / "mp4" / "id00002" / VIDEO
+    left_out.mkdir(parents=True)
+    (left_out / "00001.mp4").touch()
+    (good_clips / "exclude.txt").write_text("id00002", encoding="utf-8-sig")
+    preparation = Preparation(_CLIP, _CONFIG.detector)
+    settings = {"clips_per_video": 1, "test_share_of_dev": 0.0, "seed": 0}
+    prepare_splits(good_clips, preparation, tmp_path / "waiting", tmp_path, **settings)
+    report = json.loads((tmp_path / "report.json").read_text())
+    kinds = ("clips", "clips_made", "clips_skipped", "clips_excluded", "clips_not_drawn")
+    assert [report[kind] for kind in kinds] == [5, 1, 0, 1, 3]
+
+
+def test_two_builds_of_a_set_at_once_are_refused(good_clips, tmp_path):
+    folder = tmp_path / "data" / "voxceleb2_frames" / "tiny"
+    folder.mkdir(parents=True)
+    with (folder / "1.0.0.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.0\.0\.lock"):
+            _build(good_clips, tmp_path / "data")
+
+
 def test_another_detector_takes_its_place_by_name(good_clips, tmp_path):
     preparation = Preparation(_CLIP, f"{__name__}:{BlindDetector.__name__}")
-    outcomes = prepare_clips(find_clips(good_clips)[0], preparation, tmp_path / "waiting")
+    outcomes = prepare_clips(find_clips(good_clips).clips, preparation, tmp_path / "waiting")
     assert [outcome.reason for outcome in outcomes] == ["no face"] * 4
 
 
@@ -340,6 +470,31 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
     with pytest.raises(NoUsableClipError, match=r"none of 1 clips .*face too small: 1") as error:
         _build(tmp_path, tmp_path / "data")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.large
+def test_the_tool_of_tfds_builds_and_training_takes_a_step(tmp_path):
+    root = os.path.dirname(os.path.dirname(__file__))
+    write_dummy(tmp_path / "source")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*command):
+        subprocess.run(command, cwd=root, env=environment, check=True)
+
+    tfds_tool = os.path.join(os.path.dirname(sys.executable), "tfds")
+    source, data = f"--manual_dir={tmp_path / 'source'}", f"--data_dir={tmp_path}"
+    workers = "direct_running_mode=multi_processing,direct_num_workers=2"
+    build = (tfds_tool, "build", "datasets/voxceleb2_frames", source, data)
+    run(*build, f"--beam_pipeline_options={workers}")
+    (report,) = tmp_path.glob("voxceleb2_frames/paper/1.0.0/report.json")
+    assert json.loads(report.read_text())["examples"] == {"train": 1, "test": 1}
+    output = tmp_path / "run"
+    train = (sys.executable, "train.py", "--flagfile=configs/voxceleb2.cfg", data)
+    tiny = ["--template_resolution=4k", "--num_graph_nodes=100", "--network_width=0.125"]
+    tiny += ["--shape_size=4", "--albedo_size=4", "--batch_size=1"]
+    tiny += ["--pretrain_steps=0", "--joint_steps=1", "--finetune_steps=0"]
+    run(*train, f"--output_dir={output}", *tiny)
+    assert (output / "metrics.json").is_file()
 
 
 @pytest.mark.large

@@ -1,5 +1,6 @@
 """VoxCeleb2's archives, tables and tracks: read as they come, and what is missing is named."""
 
+import dataclasses
 import io
 import random
 import zipfile
@@ -88,13 +89,32 @@ def test_missing_parts_are_named(archive, tmp_path):
         find_archives(tmp_path / "parts", "mp4")
 
 
+def test_a_part_that_is_cut_short_in_the_middle_is_noticed(archive, tmp_path):
+    content = archive.read_bytes()
+    for cut in (1, 100):
+        parts = _parts(tmp_path / "parts", content, (100, 200, len(content)))
+        parts[1].write_bytes(content[100 : 300 - cut])
+        with pytest.raises(ArchiveError, match="partaa: a part is cut short"):
+            list(members(tuple(map(str, parts))))
+    shifted = dataclasses.replace(next(members((str(archive),))), header_offset=1)
+    with pytest.raises(ArchiveError, match=r"00001\.mp4: damaged \(it does not begin where"):
+        read_member(shifted)
+
+
+def test_encrypted_members_are_refused(archive):
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"vox2_dev_mp4\.zip: .*00001\.mp4: encrypted"):
+        list(members((str(archive),)))
+
+
 _HEADER = "Identity  : \tid00012\nFV Conf   : \t20.230\t(1)\n\nFRAME \tX \tY \tW \tH \n"
 
 
 def test_tracks_are_in_seconds_and_fractions():
-    track = parse_track(
-        _HEADER + "000349 \t0.319 \t0.067 \t0.424 \t0.753 \n000351 \t0.3 \t0.1 \t0.4 \t0.7 \n"
-    )
+    rows = "000349 \t0.319 \t0.067 \t0.424 \t0.753 \n000351 \t0.3 \t0.1 \t0.4 \t0.7 \n"
+    track = parse_track("Reference : \tmy_FRAMEs__\n" + _HEADER + rows)
     np.testing.assert_allclose(track.seconds, [349 / 25, 351 / 25])
     np.testing.assert_allclose(track.boxes[0], [0.319, 0.067, 0.424, 0.753], rtol=1e-6)
     # The box is square in a picture of 16 : 9.
@@ -109,6 +129,7 @@ def test_tracks_are_in_seconds_and_fractions():
         (_HEADER + "000349 \t0.3 \t0.1 \t0.4\n", "no face track"),
         (_HEADER + "000349 \t0.3 \t0.1 \t0.4 \tnan\n", "no face track"),
         (_HEADER + "2 0.3 0.1 0.4 0.7\n1 0.3 0.1 0.4 0.7\n", "no face track"),
+        (_HEADER + "9" * 400 + " 0.3 0.1 0.4 0.7\n", "no face track"),
         (_HEADER + "002316 \t223 \t80 \t130 \t130\n", "in pixels, as VoxCeleb1"),
     ],
 )
@@ -138,6 +159,10 @@ def test_what_is_missing_is_named_with_how_to_get_it(tmp_path):
     assert "vox2_meta.csv: missing, get https://" in message
     (tmp_path / "vox2_meta.csv").write_text("VoxCeleb1 ID\tSet\nid10001\tdev\n")
     assert "needs columns 'VoxCeleb2 ID' and 'Set'" in error(read_people, tmp_path)
+    (tmp_path / "vox2_meta.csv").write_text("VoxCeleb2 ID,Set\nid00001,dev,more\n")
+    assert "vox2_meta.csv: {" in (message := error(read_people, tmp_path)) and "more" in message
+    (tmp_path / "vox2_meta.csv").write_bytes(b"VoxCeleb2 ID,Set\nid00001,dev\xff\n")
+    assert "vox2_meta.csv: not text in UTF-8" in error(read_people, tmp_path)
     write_people(tmp_path, {"id00001": "dev"})
     assert "holds no clip; apply for VoxCeleb2" in error(find_clips, tmp_path)
     track = tmp_path / "txt" / "id00002" / "abc" / "00001.txt"
@@ -154,24 +179,28 @@ def test_what_is_missing_is_named_with_how_to_get_it(tmp_path):
         prepare_splits(tmp_path, preparation, tmp_path / "waiting", tmp_path, **settings)
 
     assert "vox2_meta.csv does not list id00002" in error(prepare)
+    (tmp_path / "exclude.txt").write_text("id0001\n")
+    assert "exclude.txt: vox2_meta.csv does not list id0001" in error(prepare)
+    (tmp_path / "exclude.txt").write_text("id00002\n")
+    assert "all 1 clips are of people in exclude.txt" in error(find_clips, tmp_path)
 
 
-def test_originals_are_preferred_and_clips_survive_the_list(archive, tmp_path):
+def test_originals_are_preferred(archive, tmp_path):
     for folder in ("dev/txt/id00001/v", "original"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "dev/txt/id00001/v/00002.txt").touch()
     (tmp_path / "dev/txt/id00001/v/00003.txt").touch()
-    clips, without_video = find_clips(tmp_path)
-    assert [c.name for c in clips] == ["id00001/v/00001", "id00001/v/00002"] and without_video == 1
+    listing = find_clips(tmp_path)
+    assert [clip.name for clip in listing.clips] == ["id00001/v/00001", "id00001/v/00002"]
+    assert listing.tracks_without_video == 1
     (tmp_path / "original/v.webm").touch()
-    clips, without_video = find_clips(tmp_path)
-    assert [c.source for c in clips] == [
+    listing = find_clips(tmp_path)
+    assert [clip.source for clip in listing.clips] == [
         "vox2_dev_mp4.zip/dev/mp4/id00001/v/00001.mp4",
         "original/v.webm",
         "original/v.webm",
     ]
-    assert without_video == 0
-    assert [Clip.from_json(clip.to_json()) for clip in clips] == clips
+    assert listing.tracks_without_video == 0
 
 
 def test_excluded_people_are_not_read(tmp_path):
@@ -180,8 +209,9 @@ def test_excluded_people_are_not_read(tmp_path):
         clip.parent.mkdir(parents=True)
         clip.touch()
     (tmp_path / "exclude.txt").write_text("id00001  # asked us to\n")
-    clips, without_video = find_clips(tmp_path)
-    assert [clip.person for clip in clips] == ["id00002"] and without_video == 0
+    listing = find_clips(tmp_path)
+    assert [clip.person for clip in listing.clips] == ["id00002"]
+    assert listing.excluded == 1 and listing.tracks_without_video == 0
 
 
 def test_test_people_are_voxceleb2s_and_a_share_of_the_others():

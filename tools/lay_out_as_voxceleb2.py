@@ -81,8 +81,8 @@ def main(_) -> None:
     }
     (output / "original").mkdir(parents=True)
     write_people(output, people)
-    for person, path in zip(ids, tqdm(videos, desc="videos")):
-        video = path.stem[:11]
+    for number, (person, path) in enumerate(zip(ids, tqdm(videos, desc="videos")), start=1):
+        video = f"video{number:06d}"
         shutil.copy(path, output / "original" / f"{video}{path.suffix.lower()}")
         write_clips(output / people[person], person, video, read_footage(path))
     generator = FaceGenerator(FrameSettings())

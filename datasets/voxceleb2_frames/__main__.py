@@ -47,7 +47,8 @@ _NAME = flags.DEFINE_string(
 _BEAM = flags.DEFINE_string(
     "beam_pipeline_options",
     "direct_running_mode=multi_processing,direct_num_workers=0",
-    "Apache Beam's options, with commas between; by default all processors of this machine.",
+    "Apache Beam's options without dashes; commas separate them, so none can hold a comma. By"
+    " default all processors of this machine.",
 )
 _NUM_FRAMES = flags.DEFINE_integer(
     "num_frames", _PAPER.clip.num_frames, "M, frames of an image (paper: 4).", lower_bound=1
@@ -149,8 +150,10 @@ def _config() -> VoxCeleb2FramesConfig:
     return _PAPER
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     """Reads the flags and builds."""
+    if len(argv) > 1:
+        raise app.UsageError(f"what is {' '.join(argv[1:])!r}? Only flags are expected.")
     logging.set_verbosity(logging.WARNING)  # Beam and TFDS write dozens of lines below that
     options = PipelineOptions(flags=[f"--{option}" for option in _BEAM.value.split(",") if option])
     try:
@@ -162,9 +165,10 @@ def main(_) -> None:
                 manual_dir=_MANUAL_DIR.value, beam_options=options
             )
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         logging.debug("where it failed:", exc_info=True)  # --verbosity=1
-        sys.exit(f"voxceleb2_frames: {error}")
+        # Beam's begin with a worker's stack.
+        sys.exit(f"voxceleb2_frames: {str(error).strip().splitlines()[-1]}")
     print((builder.data_path / "report.json").read_text(), end="")
     print(f"{builder.data_path}: train with --data=voxceleb2_frames/{config.name}")
 

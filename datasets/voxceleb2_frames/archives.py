@@ -18,26 +18,29 @@ from collections.abc import Iterator
 
 # `split` names its parts aa, ab, ac, ...
 _PART = re.compile(r"(.+)part([a-z]{2})")
-# The part of a member's local header (PKWARE's APPNOTE, 4.3.7) that tells how long the rest is.
-_LOCAL_HEADER_BYTES = 30
-_LENGTHS = struct.Struct("<26xHH")
+# A member's local header (PKWARE's APPNOTE, 4.3.7): its signature, and how long its rest is.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_SIGNATURE = b"PK\x03\x04"
+_ENCRYPTED = 1  # bit of `zipfile.ZipInfo.flag_bits`
 
 
 class ArchiveError(ValueError):
     """An archive or a member of it that cannot be read; the message names the file."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there are a million
 class Member:
     """A file in a zip archive and where it lies in it.
 
     Attributes:
       archive: the archive's file or, in order, its parts.
+      archive_stamp: changes when one of these does.
       name: in the archive.
       header_offset, compress_size, file_size, compress_type, CRC: as in `zipfile.ZipInfo`.
     """
 
     archive: tuple[str, ...]
+    archive_stamp: str
     name: str
     header_offset: int
     compress_size: int
@@ -130,29 +133,48 @@ def members(archive: tuple[str, ...]) -> Iterator[Member]:
     """All files in an archive.
 
     Raises:
-      ArchiveError: it is no zip archive, or its end, which holds the directory, is missing.
+      ArchiveError: it is no zip archive, its end, which holds the directory, is missing, a part is
+        cut short, or a member is encrypted.
+      OSError: it cannot be read.
     """
     try:
-        with zipfile.ZipFile(io.BufferedReader(JoinedParts(archive))) as directory:
+        with (
+            io.BufferedReader(JoinedParts(archive)) as file,
+            zipfile.ZipFile(file) as directory,
+        ):
             infos = directory.infolist()
+            # Bytes that are missing in the middle shift all that lies before them.
+            for info in infos[:1] + infos[-1:]:
+                if info.header_offset < 0 or not _starts_member(file, info.header_offset):
+                    raise ArchiveError(f"{archive[0]}: a part is cut short, or damaged")
     except zipfile.BadZipFile as error:
         hint = " or the last part is missing" if len(archive) > 1 else ""
         raise ArchiveError(f"{archive[-1]}: no zip archive, cut short{hint} ({error})") from error
+    states = [os.stat(path) for path in archive]
+    stamp = " ".join(f"{state.st_size} {state.st_mtime_ns}" for state in states)
     for info in infos:
+        if info.flag_bits & _ENCRYPTED:
+            raise ArchiveError(f"{archive[0]}: {info.filename}: encrypted; unpack it yourself")
         if not info.is_dir():
             places = {
                 field.name: getattr(info, field.name)
                 for field in dataclasses.fields(Member)
-                if field.name not in ("archive", "name")
+                if field.name not in ("archive", "archive_stamp", "name")
             }
-            yield Member(archive, info.filename, **places)
+            yield Member(archive, stamp, info.filename, **places)
+
+
+def _starts_member(file: io.BufferedReader, offset: int) -> bool:
+    file.seek(offset)
+    return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
 def read_member(member: Member) -> bytes:
     """The content of a member, its checksum verified.
 
     Raises:
-      ArchiveError: the member is damaged, or the archive cannot be read.
+      ArchiveError: the member is damaged.
+      OSError: the archive cannot be read.
     """
     info = zipfile.ZipInfo(member.name)
     info.compress_size, info.file_size = member.compress_size, member.file_size
@@ -160,8 +182,11 @@ def read_member(member: Member) -> bytes:
     try:
         with io.BufferedReader(JoinedParts(member.archive)) as file:
             file.seek(member.header_offset)
-            header = file.read(_LOCAL_HEADER_BYTES)
-            file.seek(sum(_LENGTHS.unpack(header)), os.SEEK_CUR)
+            signature, *lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            if signature != _SIGNATURE:
+                raise zipfile.BadZipFile("it does not begin where the directory says")
+            file.seek(sum(lengths), os.SEEK_CUR)
             return zipfile.ZipExtFile(file, "r", info).read()
-    except (OSError, zipfile.BadZipFile, EOFError, struct.error, zlib.error) as error:
-        raise ArchiveError(f"{member.archive[0]}: {member.name}: damaged ({error})") from error
+    except (zipfile.BadZipFile, EOFError, struct.error, zlib.error) as error:
+        what = str(error) or type(error).__name__
+        raise ArchiveError(f"{member.archive[0]}: {member.name}: damaged ({what})") from error

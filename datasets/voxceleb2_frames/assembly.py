@@ -7,6 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from datasets.exclusion import FILE_NAME, excluded_people
 from datasets.voxceleb2_frames.pipeline import prepare_clips
 from datasets.voxceleb2_frames.preparation import Outcome, Preparation, load_images, prepare_images
 from datasets.voxceleb2_frames.report import write_report
@@ -44,11 +45,14 @@ def prepare_splits(
       NoUsableClipError: no clip gives a multi-frame image.
     """
     people = read_people(source)
-    clips, tracks_without_video = find_clips(source)
-    strangers = {clip.person for clip in clips} - people.keys()
+    strangers = excluded_people(source) - people.keys()
+    if strangers:
+        raise SourceError(f"{source / FILE_NAME}: vox2_meta.csv does not list {min(strangers)}")
+    listing = find_clips(source)
+    strangers = {clip.person for clip in listing.clips} - people.keys()
     if strangers:
         raise SourceError(f"{source}: vox2_meta.csv does not list {min(strangers)}")
-    clips = draw_clips(clips, clips_per_video, seed)
+    clips = draw_clips(listing.clips, clips_per_video, seed)
     folder = waiting / preparation.digest()
     outcomes = prepare_clips(clips, preparation, folder, beam_options, beam_runner)
     splits = collections.defaultdict(list)
@@ -63,7 +67,7 @@ def prepare_splits(
             f"{source}: none of {len(clips)} clips gives a multi-frame image ({counts}); the first:"
             f" {outcomes[0].message}"
         )
-    write_report(report_folder, outcomes, splits, len(clips), tracks_without_video)
+    write_report(report_folder, outcomes, splits, listing, len(listing.clips) - len(clips))
     return dict(splits)
 
 
@@ -86,7 +90,7 @@ def remake_examples(source: str | os.PathLike, name: str, preparation: Preparati
       SourceError: no such clip, or no VoxCeleb2.
       ClipError: the clip gives no multi-frame image.
     """
-    clips, _ = find_clips(source)
+    clips = find_clips(source).clips
     clip = next((clip for clip in clips if clip.name == name), None)
     if clip is None:
         raise SourceError(f"{source}: holds no clip {name}")

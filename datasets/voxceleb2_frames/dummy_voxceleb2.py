@@ -22,6 +22,7 @@ def write_people(folder: pathlib.Path, people: Mapping[str, str]) -> None:
 
 def write_dummy(folder: pathlib.Path) -> None:
     """Writes one clip of each person."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_people(folder, PEOPLE)
     for person, of_set in PEOPLE.items():
         clip = folder / of_set / "mp4" / person / VIDEO / "00001.mp4"

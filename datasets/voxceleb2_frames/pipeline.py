@@ -1,11 +1,11 @@
 """All clips through Apache Beam: on this machine's cores, or on whatever its options name."""
 
 import contextlib
-import dataclasses
 import functools
-import json
 import os
 import pathlib
+import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,12 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from datasets.voxceleb2_frames.preparation import Outcome, Preparation, prepare_once
 from datasets.voxceleb2_frames.source import Clip
+from fml_tf.mesh.files import atomic_path
+
+# Clips that a worker takes at once, unless there are so few that some workers would get none.
+_SLICE = 64
+_LEAST_SLICES = 256
+_CLIPS = "slices"
 
 
 def prepare_clips(
@@ -33,8 +39,8 @@ def prepare_clips(
 ) -> list[Outcome]:
     """Prepares clips, each once: what lies in the folder from an earlier call is not done again.
 
-    Only a few words a clip travel through Beam, as its local runner holds in memory what travels.
-    The images stay in the folder.
+    Beam's local runner holds in memory what travels through it: that is only where slices of the
+    clips lie in a file of the folder. What becomes of them stays in the folder, too.
 
     Args:
       clips: all of them.
@@ -50,22 +56,43 @@ def prepare_clips(
         runner = _local_runner(options)
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    listing, result = folder / "clips.jsonl", folder / "outcomes.jsonl"
-    listing.write_text("".join(f"{clip.to_json()}\n" for clip in clips))
-    prepare = functools.partial(prepare_once, preparation=preparation, folder=os.fspath(folder))
-    with _progress(folder, len(clips)), beam.Pipeline(runner=runner, options=options) as pipeline:
-        _ = (
-            pipeline
-            | "Read list" >> beam.io.ReadFromText(os.fspath(listing))
-            | "Spread" >> beam.Reshuffle()
-            | "Parse" >> beam.Map(Clip.from_json)
-            | "Prepare" >> beam.Map(prepare)
-            | "Serialise" >> beam.Map(_to_json)
-            | "Write" >> beam.io.WriteToText(os.fspath(result), shard_name_template="")
-        )
-    outcomes = [Outcome(**json.loads(line)) for line in result.read_text().splitlines()]
-    order = {clip.name: number for number, clip in enumerate(clips)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.name])
+    places = _write_slices(clips, folder)
+    prepare = functools.partial(_prepare_slice, preparation=preparation, folder=os.fspath(folder))
+    with (
+        _progress(folder, len(clips)),
+        _end_with_a_worker(),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
+        slices = pipeline | "Slices" >> beam.Create(places) | "Spread" >> beam.Reshuffle()
+        _ = slices | "Prepare" >> beam.Map(prepare)
+    outcomes = []
+    for place in places:
+        outcomes += pickle.loads(_outcomes_file(folder, place).read_bytes())
+    return outcomes
+
+
+def _write_slices(clips: Sequence[Clip], folder: pathlib.Path) -> list[int]:
+    """Writes clips for `_prepare_slice` and returns the place of each slice in the file."""
+    size = min(_SLICE, -(-len(clips) // _LEAST_SLICES))
+    places = []
+    with (folder / _CLIPS).open("wb") as file:
+        for start in range(0, len(clips), size):
+            places.append(file.tell())
+            pickle.dump(clips[start : start + size], file)
+    return places
+
+
+def _prepare_slice(place: int, preparation: Preparation, folder: str) -> None:
+    with open(pathlib.Path(folder, _CLIPS), "rb") as file:
+        file.seek(place)
+        clips = pickle.load(file)
+    outcomes = [prepare_once(clip, preparation, folder) for clip in clips]
+    with atomic_path(_outcomes_file(folder, place)) as temporary:
+        temporary.write_bytes(pickle.dumps(outcomes))
+
+
+def _outcomes_file(folder: str | os.PathLike, place: int) -> pathlib.Path:
+    return pathlib.Path(folder, f"{place}.outcomes")
 
 
 def _local_runner(options: PipelineOptions) -> FnApiRunner:
@@ -82,8 +109,32 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
     return FnApiRunner(provision_info=ExtendedProvisionInfo(information))
 
 
-def _to_json(outcome: Outcome) -> str:
-    return json.dumps(dataclasses.asdict(outcome))
+@contextlib.contextmanager
+def _end_with_a_worker() -> Iterator[None]:
+    """Ends this process when one of its worker processes dies.
+
+    Beam's local runner only tells of it, by an exception in the thread that waits for the worker,
+    and then waits for the worker's results for ever, as do its other threads.
+    """
+    before = threading.excepthook
+
+    def end(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is None or arguments.thread.name != "run_worker":
+            before(arguments)
+        else:
+            print(
+                f"voxceleb2_frames: {arguments.exc_value}; give the same command again, it goes on"
+                " from here and leaves out a clip at which that happens twice",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(1)
+
+    threading.excepthook = end
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextlib.contextmanager
@@ -92,7 +143,13 @@ def _progress(folder: pathlib.Path, total: int) -> Iterator[None]:
     finished = threading.Event()
 
     def count() -> int:
-        return sum(len(names) for parent, _, names in os.walk(folder) if parent != str(folder))
+        found = sum(
+            name.endswith(".pickle")
+            for parent, _, names in os.walk(folder)
+            for name in names
+            if parent != str(folder)
+        )
+        return min(found, total)  # results of files that were replaced may lie there, too
 
     def watch() -> None:
         pause = 1.0

@@ -22,6 +22,10 @@ from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.template.loading import load_template
 
 _JPEG_QUALITY = 95
+# Skipped clips that are tried again by the next call: what is behind these may pass.
+_TRY_AGAIN = {"unreadable", "damaged archive", "unreadable face track"}
+# A clip is begun so often at most. The first time it may be the build that was killed.
+_MOST_STARTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Preparation:
         return hashlib.sha256(json.dumps(dataclasses.asdict(self)).encode()).hexdigest()[:8]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there are a million
 class Outcome:
     """What became of a clip.
 
@@ -68,38 +72,54 @@ def prepare_once(clip: Clip, preparation: Preparation, folder: str) -> Outcome:
     """Prepares a clip unless its result lies in the folder, and leaves it there.
 
     The result appears whole or not at all, so that a build that was killed goes on where it was.
+    Beside it lies while it is made a byte for each time that this was begun: a clip that takes its
+    process with it, as faults in libraries do, is left out in the end.
 
     Raises:
-      OSError: the result cannot be written, as on a full disk. What is wrong with the clip itself
-        is told by its outcome.
+      OSError: the clip cannot be read, or the result not be written, as on a full disk. What is
+        wrong with the clip itself is told by its outcome.
     """
     path = pathlib.Path(folder, clip.name, f"{clip.stamp}.pickle")
     if path.is_file():
         with path.open("rb") as file:
-            return Outcome(**pickle.load(file), path=str(path))
+            outcome = Outcome(**pickle.load(file), path=str(path))
+        if outcome.reason not in _TRY_AGAIN:
+            return outcome
     _template_landmarks(), _detector(preparation.detector)  # loaded before the clock starts
-    start = time.process_time()
-    images, reason, message = [], None, None
-    try:
-        images = prepare_images(clip, preparation)
-    except ClipError as error:
-        reason, message = error.reason, " ".join(str(error).split())
-    summary = {
-        "name": clip.name,
-        "source": clip.source,
-        "num_images": len(images),
-        "reason": reason,
-        "message": message,
-        "core_seconds": time.process_time() - start,
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
+    started = path.with_suffix(".started")
+    begun = started.stat().st_size if started.is_file() else 0
+    try:
+        started.write_bytes(bytes(begun + 1))
+        start = time.process_time()
+        images, reason, message = [], None, None
+        try:
+            if begun >= _MOST_STARTS:
+                raise ClipError("killed its worker", f"{clip.source}: its worker died each time")
+            images = prepare_images(clip, preparation, path.parent)
+        except ClipError as error:
+            reason, message = error.reason, " ".join(str(error).split())
+        summary = {
+            "name": clip.name,
+            "source": clip.source,
+            "num_images": len(images),
+            "reason": reason,
+            "message": message,
+            "core_seconds": time.process_time() - start,
+        }
+        _write_result(path, summary, images)
+    finally:
+        started.unlink(missing_ok=True)
+    return Outcome(**summary, path=str(path))
+
+
+def _write_result(path: pathlib.Path, summary: dict, images: list[dict]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         # Two objects, so that a summary is read without its images.
         pickle.dump(summary, file)
         pickle.dump(images, file)
         file.flush()
         os.fsync(file.fileno())  # else its name may outlive a power cut without it
-    return Outcome(**summary, path=str(path))
 
 
 def load_images(path: str) -> list[dict]:
@@ -109,32 +129,42 @@ def load_images(path: str) -> list[dict]:
         return pickle.load(file)
 
 
-def prepare_images(clip: Clip, preparation: Preparation) -> list[dict]:
+def prepare_images(
+    clip: Clip, preparation: Preparation, folder: str | os.PathLike | None = None
+) -> list[dict]:
     """Makes the multi-frame images of a clip: `MultiFrameImage`'s fields, the frames as JPEG files.
 
+    Args:
+      clip: one.
+      preparation: how.
+      folder: see `Clip.video_path`.
+
     Raises:
-      ClipError: the clip gives none, or cannot be read.
-      OSError: it cannot be unpacked into the temporary folder.
+      ClipError: the clip gives none, or is damaged.
+      OSError: it cannot be read, or not be unpacked.
     """
+    path = ""
     try:
-        with clip.video_path() as path:
-            return [_encode(image) for image in _prepare_file(path, clip, preparation)]
+        with clip.video_path(folder) as path:
+            images = prepare_clip(
+                path,
+                _detector(preparation.detector),
+                _template_landmarks(),
+                preparation.clip,
+                clip.face_track(),
+            )
+            return [_encode(image) for image in images]
     except ArchiveError as error:
         raise ClipError("damaged archive", str(error)) from error
     except TrackError as error:
         raise ClipError("unreadable face track", str(error)) from error
-
-
-def _prepare_file(path: str, clip: Clip, preparation: Preparation) -> list[MultiFrameImage]:
-    face_track = clip.face_track()
-    detector = _detector(preparation.detector)
-    try:
-        return prepare_clip(path, detector, _template_landmarks(), preparation.clip, face_track)
     except ClipError as error:
         raise ClipError(error.reason, str(error).replace(path, clip.source)) from error
-    except (FileNotFoundError, ValueError, RuntimeError, cv2.error) as error:
-        # OpenCV and dlib have no list of what damaged files make them raise.
-        message = str(error).replace(path, clip.source)
+    except OSError:
+        raise  # the machine's fault
+    except Exception as error:
+        # OpenCV, dlib and zipfile have no list of what damaged files make them raise.
+        message = f"{type(error).__name__}: {error}".replace(path or clip.source, clip.source)
         raise ClipError("unreadable", f"{clip.source}: {message}") from error
 
 

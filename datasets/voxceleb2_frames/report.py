@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.voxceleb2_frames.preparation import Outcome
+from datasets.voxceleb2_frames.source import Listing
 
 # Clips of the whole of VoxCeleb2, its paper's Table 2 (arXiv 1806.05622): 1,092,009 + 36,237.
 VOXCELEB2_CLIPS = 1_128_246
@@ -18,17 +19,17 @@ def write_report(
     folder: pathlib.Path,
     outcomes: Sequence[Outcome],
     splits: dict[str, list[Outcome]],
-    num_clips: int,
-    tracks_without_video: int,
-) -> dict:
-    """Writes the report on a data set, and returns it.
+    listing: Listing,
+    num_not_drawn: int,
+) -> None:
+    """Writes the report on a data set.
 
     Args:
       folder: of the data set.
-      outcomes: of all clips.
+      outcomes: of all clips that were drawn.
       splits: the clips that were made into images, by split.
-      num_clips: how many clips there were.
-      tracks_without_video: face tracks that belong to no clip, as their video is missing.
+      listing: what there was.
+      num_not_drawn: how many of its clips had no luck in the draw of `--clips_per_video`.
 
     Raises:
       RuntimeError: clips or images got lost or counted twice, or a person is in two splits.
@@ -40,21 +41,26 @@ def write_report(
     people = {name: {o.name.split("/")[0] for o in of_split} for name, of_split in splits.items()}
     core_seconds = float(np.mean([outcome.core_seconds for outcome in outcomes]))
     if not (
-        num_clips == len({outcome.name for outcome in outcomes}) == len(made) + len(skipped)
+        len(listing.clips) - num_not_drawn
+        == len({outcome.name for outcome in outcomes})
+        == len(made) + len(skipped)
         and sum(examples.values()) == sum(outcome.num_images for outcome in outcomes)
         and sum(map(len, people.values())) == len(set().union(*people.values()))
     ):
         raise RuntimeError(
-            f"{num_clips} clips in, {len(made)} made and {len(skipped)} skipped;"
+            f"{len(listing.clips)} clips in, {len(made)} made, {len(skipped)} skipped,"
+            f" {num_not_drawn} not drawn;"
             f" images {examples}, people { ({name: len(who) for name, who in people.items()}) }"
         )
     report = {
-        "clips": num_clips,
+        "clips": len(listing.clips) + listing.excluded,
         "clips_made": len(made),
         "clips_skipped": len(skipped),
+        "clips_excluded": listing.excluded,
+        "clips_not_drawn": num_not_drawn,
         "skipped_by_reason": dict(reasons.most_common()),
         "clips_from_original_videos": sum(o.source.startswith("original/") for o in outcomes),
-        "tracks_without_video": tracks_without_video,
+        "tracks_without_video": listing.tracks_without_video,
         "examples": examples,
         "people": {name: len(who) for name, who in people.items()},
         "core_seconds_a_clip": round(core_seconds, 3),
@@ -65,4 +71,3 @@ def write_report(
         writer = csv.writer(file, dialect="excel-tab")
         writer.writerow(["clip", "source", "images", "reason", "message"])
         writer.writerows((o.name, o.source, o.num_images, o.reason, o.message) for o in outcomes)
-    return report

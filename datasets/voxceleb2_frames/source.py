@@ -4,21 +4,21 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
-import json
+import io
 import os
 import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
 
-from datasets.exclusion import excluded_people
+from datasets.exclusion import FILE_NAME, excluded_people
 from datasets.voxceleb2_frames.archives import Member, find_archives, members, read_member
 from datasets.voxceleb2_frames.tracks import TrackError, parse_track
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.video import SUFFIXES
 
 # A clip's files are PERSON/VIDEO/CLIP.mp4 and .txt, whatever the folders above them.
-_CLIP_FILE = re.compile(r"(?:.*/)?(id\d{5})/([^/]+)/(\d{5})\.(mp4|txt)")
+_CLIP_FILE = re.compile(r"(?:.*/)?(id\d{5})/([\w-]+)/(\d{5})\.(mp4|txt)")
 _FOLDERS = ("", "dev", "test")
 _ORIGINALS = "original"
 _PEOPLE = "vox2_meta.csv"
@@ -32,7 +32,7 @@ class SourceError(ValueError):
     """A folder that is not VoxCeleb2; the message is one line that says what is missing."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there are a million
 class Clip:
     """One utterance of VoxCeleb2.
 
@@ -58,33 +58,23 @@ class Clip:
         """person/video/clip, which no other clip has."""
         return f"{self.person}/{self.video}/{self.clip}"
 
-    def to_json(self) -> str:
-        """One line, for `from_json`."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str) -> "Clip":
-        """The clip that `to_json` wrote."""
-        fields = json.loads(line)
-        for name in ("video_file", "track_file"):
-            if isinstance(fields[name], dict):
-                archive = tuple(fields[name]["archive"])
-                fields[name] = Member(**{**fields[name], "archive": archive})
-        return cls(**fields)
-
     @contextlib.contextmanager
-    def video_path(self) -> Iterator[str]:
+    def video_path(self, folder: str | os.PathLike | None = None) -> Iterator[str]:
         """The video as a file, for the time of the context.
+
+        Args:
+          folder: where what lies in an archive is put for that time; by default the system's.
 
         Raises:
           ArchiveError: it is damaged in its archive.
-          OSError: it cannot be written to the temporary folder.
+          OSError: it cannot be read, or not be written to the folder.
         """
         if isinstance(self.video_file, str):
+            open(self.video_file, "rb").close()  # OpenCV does not tell a lost disk from a bad file
             yield self.video_file
             return
         content = read_member(self.video_file)
-        with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        with tempfile.NamedTemporaryFile(suffix=".mp4", dir=folder) as file:
             file.write(content)
             file.flush()
             yield file.name
@@ -93,18 +83,19 @@ class Clip:
         """Where the person's face is in an original video; None where the clip has its own.
 
         Raises:
-          TrackError: the track's file holds none, or cannot be read.
+          TrackError: the track's file holds none.
           ArchiveError: it is damaged in its archive.
+          OSError: it cannot be read.
         """
         if self.track_file is None:
             return None
+        if isinstance(self.track_file, Member):
+            content = read_member(self.track_file)
+        else:
+            content = pathlib.Path(self.track_file).read_bytes()
         try:
-            if isinstance(self.track_file, Member):
-                content = read_member(self.track_file)
-            else:
-                content = pathlib.Path(self.track_file).read_bytes()
             return parse_track(content.decode("ascii", errors="replace"))
-        except (OSError, TrackError) as error:
+        except TrackError as error:
             raise TrackError(f"{self.name}.txt: {error}") from error
 
 
@@ -123,11 +114,16 @@ def read_people(folder: pathlib.Path) -> dict[str, str]:
             " clips are for tests)"
         )
     people = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            # Names and values are padded with blanks.
-            row = {(name or "").strip(): (value or "").strip() for name, value in row.items()}
-            people[row.get("VoxCeleb2 ID")] = row.get("Set")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not text in UTF-8 ({error})") from error
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        if None in row:
+            raise SourceError(f"{path}: {row}: more values than columns")
+        # Names and values are padded with blanks.
+        row = {name.strip(): (value or "").strip() for name, value in row.items()}
+        people[row.get("VoxCeleb2 ID")] = row.get("Set")
     if not people or None in people or not set(people.values()) <= {"dev", "test"}:
         raise SourceError(
             f"{path}: needs columns 'VoxCeleb2 ID' and 'Set', the latter 'dev' or 'test'"
@@ -135,14 +131,26 @@ def read_people(folder: pathlib.Path) -> dict[str, str]:
     return people
 
 
-def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
-    """All clips in a folder that holds VoxCeleb2, or a part of it, but those of excluded people.
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What a folder that holds VoxCeleb2, or a part of it, has.
+
+    Attributes:
+      clips: sorted by name, without those of excluded people.
+      excluded: how many these are.
+      tracks_without_video: face tracks that belong to no clip, as their video is missing.
+    """
+
+    clips: list[Clip]
+    excluded: int
+    tracks_without_video: int
+
+
+def find_clips(folder: str | os.PathLike) -> Listing:
+    """Lists the clips in a folder.
 
     A clip's frames come from the original video (`original/VIDEO.*`) where there is one and the
     clip's face track, else from the mp4 file of the clip.
-
-    Returns:
-      The clips, sorted by name, and the number of face tracks for which there is no video.
 
     Raises:
       SourceError, ArchiveError: what is missing.
@@ -155,14 +163,19 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
         found = sorted((folder / _ORIGINALS).iterdir())
         originals = {path.stem: path for path in found if path.suffix.lower() in SUFFIXES}
     excluded = excluded_people(folder)
-    keys = sorted(key for key in videos.keys() | tracks.keys() if key[0] not in excluded)
-    clips = []
-    for key in keys:
-        original = originals.get(key[1])
-        if original and key in tracks:
-            clips.append(_clip(folder, key, str(original), tracks[key]))
-        elif key in videos:
+    clips, num_excluded, tracks_without_video = [], 0, 0
+    for key in sorted(videos.keys() | tracks.keys()):
+        tracked = key in tracks and key[1] in originals
+        if not tracked and key not in videos:
+            tracks_without_video += 1
+        elif key[0] in excluded:
+            num_excluded += 1
+        elif tracked:
+            clips.append(_clip(folder, key, str(originals[key[1]]), tracks[key]))
+        else:
             clips.append(_clip(folder, key, videos[key], None))
+    if num_excluded and not clips:
+        raise SourceError(f"{folder}: all {num_excluded} clips are of people in {FILE_NAME}")
     if not clips:
         raise SourceError(
             f"{folder}: {len(tracks)} face tracks but neither a clip nor one of their videos in"
@@ -170,7 +183,7 @@ def find_clips(folder: str | os.PathLike) -> tuple[list[Clip], int]:
             if tracks
             else f"{folder}: holds no clip; {_HOW_TO_GET}"
         )
-    return clips, len(keys) - len(clips)
+    return Listing(clips, num_excluded, tracks_without_video)
 
 
 def _find(folder: pathlib.Path, kind: str) -> Iterator[tuple[tuple[str, str, str], str | Member]]:
@@ -205,6 +218,6 @@ def _clip(
 
 def _stamp(file: str | Member) -> str:
     if isinstance(file, Member):
-        return f"{file.file_size} {file.CRC}"
+        return f"{file.file_size} {file.CRC} {file.archive_stamp}"
     status = os.stat(file)
     return f"{status.st_size} {status.st_mtime_ns}"

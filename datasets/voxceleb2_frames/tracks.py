@@ -1,5 +1,7 @@
 """VoxCeleb2's `txt` files: where the speaker's face is in the original video."""
 
+import re
+
 import numpy as np
 
 from fml_tf.preprocessing.face_track import FaceTrack
@@ -23,13 +25,14 @@ def parse_track(text: str) -> FaceTrack:
     Raises:
       TrackError: no track, or one in pixels (as VoxCeleb1 has them).
     """
-    _, _, table = text.partition("FRAME")
-    rows = [line.split() for line in table.splitlines()[1:] if line.strip()]
+    header = re.search(r"^FRAME.*$", text, re.MULTILINE)
+    table = text[header.end() :] if header else ""
+    rows = [line.split() for line in table.splitlines() if line.strip()]
     try:
         frames = np.array([int(row[0]) for row in rows])
         boxes = np.array([[float(value) for value in row[1:]] for row in rows], np.float32)
         track = FaceTrack(frames / _FRAMES_PER_SECOND, boxes)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise TrackError(f"no face track ({error})") from error
     if boxes[:, 2:].max() > 2:
         raise TrackError("a face track in pixels, as VoxCeleb1 has them; fractions are needed")
