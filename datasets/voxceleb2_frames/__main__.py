@@ -92,6 +92,12 @@ _MIN_CONFIDENCE = flags.DEFINE_float(
     "Least mean confidence of a face's landmarks.",
     lower_bound=0.0,
 )
+_MIN_SHARPNESS = flags.DEFINE_float(
+    "min_sharpness",
+    _PAPER.clip.min_sharpness,
+    "Least sharpness of a frame, as a share of the median of its clip's.",
+    lower_bound=0.0,
+)
 _FOCAL_LENGTH = flags.DEFINE_float(
     "focal_length",
     _PAPER.clip.crop.focal_length,
@@ -126,6 +132,7 @@ def _config() -> VoxCeleb2FramesConfig:
             images_per_clip=_IMAGES_PER_CLIP.value,
             candidates_per_image=_CANDIDATES_PER_IMAGE.value,
             min_pose_distance=_MIN_POSE_DISTANCE.value,
+            min_sharpness=_MIN_SHARPNESS.value,
             crop=CropSettings(
                 size=_CROP_SIZE.value,
                 margin=_CROP_MARGIN.value,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
+import cv2
 import tqdm
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
@@ -83,6 +84,7 @@ def _write_slices(clips: Sequence[Clip], folder: pathlib.Path) -> list[int]:
 
 
 def _prepare_slice(place: int, preparation: Preparation, folder: str) -> None:
+    cv2.setNumThreads(1)  # Beam has a process for each core
     with open(pathlib.Path(folder, _CLIPS), "rb") as file:
         file.seek(place)
         clips = pickle.load(file)
