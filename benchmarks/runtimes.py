@@ -24,8 +24,8 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks import machine
+from fml_tf.structures import PARAMETERS
 from tools.check_export import deviation, load_with_tf1, read_cases
-from tools.write_export_reference import PARAMETERS
 
 LITERT = "LiteRT"
 Function = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]

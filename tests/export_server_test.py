@@ -19,8 +19,8 @@ from fml_tf.preprocessing.landmarks import DetectedFace
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
+from fml_tf.structures import PARAMETERS
 from tools.loopback_server import SavedModelSession, serve
-from tools.write_export_reference import PARAMETERS
 from tools.write_random_checkpoint import randomise
 
 SIZE = 64

@@ -13,11 +13,10 @@ from absl import app, flags
 
 from fml_tf.model.fml_model import FmlModel, load_model
 from fml_tf.serving.warmup import mean_face_crop
-from fml_tf.structures import FaceParameters
+from fml_tf.structures import PARAMETERS
 
 NUM_PEOPLE = (1, 3)
 NUM_FRAMES = (1, 2, 4, 7)
-PARAMETERS = tuple(FaceParameters.__annotations__)
 
 
 def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:

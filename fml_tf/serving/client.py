@@ -33,8 +33,7 @@ from fml_tf.preprocessing.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, find_face
 from fml_tf.reconstruction.inputs import read_image
-
-PARAMETERS = ("shape", "albedo", "rotation", "translation", "expression", "illumination")
+from fml_tf.structures import PARAMETERS
 
 
 class ServiceError(ValueError):

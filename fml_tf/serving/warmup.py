@@ -9,7 +9,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.reconstruction.pictures import BACKGROUND, render_face
 from fml_tf.serving.signatures import MASKED
-from fml_tf.structures import FaceParameters
+from fml_tf.structures import PARAMETERS, FaceParameters
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
@@ -65,9 +65,7 @@ def example_inputs(model: FmlModel, crop: np.ndarray) -> dict[str, dict[str, np.
             "image_bytes": np.array([[file, b""]], object),
             "frame_mask": mask,
         },
-        "geometry": {
-            name: getattr(parameters, name).numpy() for name in FaceParameters.__annotations__
-        },
+        "geometry": {name: getattr(parameters, name).numpy() for name in PARAMETERS},
     }
 
 
