@@ -4,6 +4,7 @@ python -m tools.write_export_reference --checkpoint=runs/small --output=referenc
 """
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import FmlModel, load_model
 from fml_tf.serving.warmup import mean_face_crop
 from fml_tf.structures import PARAMETERS
@@ -88,13 +90,17 @@ def main(arguments):
     """Writes the cases."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    model = load_model(flags.FLAGS.checkpoint)
+    try:
+        model = load_model(flags.FLAGS.checkpoint)
+    except (OSError, ValueError) as error:
+        sys.exit(f"write_export_reference: {str(error).splitlines()[0]}")
     cases = {}
     for num_people in NUM_PEOPLE:
         for num_frames in NUM_FRAMES:
             case = reference_case(model, num_people, num_frames)
             cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-    np.savez(flags.FLAGS.output, **cases)
+    with atomic_path(flags.FLAGS.output) as path:
+        np.savez(path, **cases)
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

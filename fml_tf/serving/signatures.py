@@ -106,6 +106,9 @@ class FaceService:
       model: the model.
       dtype: of the three stored bases, "float32", "bfloat16" or "float16". All is computed in
         float32.
+
+    Raises:
+      ValueError: a basis that overflows in dtype, or is not finite.
     """
 
     def __init__(self, model: FmlModel, dtype: str = "float32"):
@@ -319,7 +322,10 @@ class FaceService:
 
 
 def _stored(values, dtype):
-    return tf.Variable(tf.cast(values, dtype), trainable=False)
+    values = tf.cast(values, dtype)
+    if not np.isfinite(tf.cast(values, tf.float32)).all():
+        raise ValueError(f"the model holds numbers that {dtype} cannot store; take another dtype")
+    return tf.Variable(values, trainable=False)
 
 
 def _graph(function, specs):
