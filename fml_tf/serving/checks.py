@@ -36,14 +36,13 @@ def check_shape(values, name: str, expected: str, sizes: tuple[int | None, ...])
     """
     values = tf.compat.v1.placeholder_with_default(values, tf.TensorShape(None))
     shape = tf.shape(values)
-    message = f"{name}: expected {expected}, got shape"
-    rank = require(tf.equal(tf.rank(values), len(sizes)), message, shape)
-    with tf.control_dependencies([rank]):
-        low = tf.constant([size or 1 for size in sizes])
-        high = tf.constant([size or tf.int32.max for size in sizes])
-        fits = tf.reduce_all((shape >= low) & (shape <= high))
-        sizes_fit = require(fits, message, shape)
-    with tf.control_dependencies([sizes_fit]):
+    # Filled up or cut to the expected rank: comparing sizes never fails in words of its own.
+    compared = tf.pad(shape, [[0, len(sizes)]])[: len(sizes)]
+    low = tf.constant([size or 1 for size in sizes])
+    high = tf.constant([size or tf.int32.max for size in sizes])
+    fits = tf.reduce_all((compared >= low) & (compared <= high))
+    fits &= tf.equal(tf.rank(values), len(sizes))
+    with tf.control_dependencies([require(fits, f"{name}: expected {expected}, got shape", shape)]):
         values = tf.identity(values)
     values.set_shape(sizes)
     return values

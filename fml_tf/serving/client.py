@@ -62,22 +62,20 @@ class RestService:
         columns = {name: _to_json(values) for name, values in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._url, body, headers)
         try:
+            request = urllib.request.Request(self._url, body, headers)
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 answer = json.load(response)
             return {name: _from_json(values) for name, values in answer["outputs"].items()}
         except urllib.error.HTTPError as error:
             reason = _first_line(_json_error(error.read()))
             raise ServiceError(f"{self._url}: {reason}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise ServiceError(f"{self._url}: the answer is no JSON") from None
         except (AttributeError, KeyError, TypeError):
             raise ServiceError(f"{self._url}: the answer holds no outputs by name") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServiceError(f"{self._url}: {error}") from None
-        except ValueError as error:
-            raise ServiceError(
-                f"{self._url}: the answer is not TensorFlow Serving's: {error}"
-            ) from None
 
 
 class GrpcService:
