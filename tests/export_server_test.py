@@ -152,7 +152,7 @@ def test_the_client_tells_what_the_server_said(urls):
     for url in (
         "http://127.0.0.1:9/v1/models/fml",
         "http://[::1",
-        "http://127.0.0.1:x/",
+        "http://127.0.0.1:x/v1",
         "http://a b",
     ):
         with pytest.raises(client.ServiceError, match=re.escape(url)):
