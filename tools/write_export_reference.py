@@ -91,16 +91,17 @@ def main(arguments):
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     try:
-        model = load_model(flags.FLAGS.checkpoint)
+        with atomic_path(flags.FLAGS.output) as path:
+            model = load_model(flags.FLAGS.checkpoint)
+            cases = {}
+            for num_people in NUM_PEOPLE:
+                for num_frames in NUM_FRAMES:
+                    case = reference_case(model, num_people, num_frames)
+                    cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
+            with open(path, "wb") as file:
+                np.savez(file, **cases)
     except (OSError, ValueError) as error:
         sys.exit(f"write_export_reference: {str(error).splitlines()[0]}")
-    cases = {}
-    for num_people in NUM_PEOPLE:
-        for num_frames in NUM_FRAMES:
-            case = reference_case(model, num_people, num_frames)
-            cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-    with atomic_path(flags.FLAGS.output) as path:
-        np.savez(path, **cases)
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 
