@@ -17,7 +17,7 @@ from fml_tf.serving import exporting
 from fml_tf.serving.checks import MAX_PARAMETER
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
-from fml_tf.serving.signatures import OUTPUTS
+from fml_tf.serving.signatures import OUTPUTS, folded_bases
 from fml_tf.structures import PARAMETERS
 from tools.check_export import deviation, owed
 from tools.loopback_server import RequestError, SavedModelSession
@@ -320,6 +320,11 @@ def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_pa
     outputs = SavedModelSession(directory).predict("reconstruct", {"frames": frames})
     parameters = {name: outputs[name] for name in PARAMETERS}
     _assert_close(parameters, owed("serving_default", expected))  # networks keep float32
-    for name, scale in (("neutral_vertices", 10.0), ("vertex_albedo", 0.1)):
+    bases = folded_bases(model)
+    for name, basis, coefficients in (
+        ("neutral_vertices", bases.shape, parameters["shape"]),
+        ("vertex_albedo", bases.albedo, parameters["albedo"]),
+    ):
+        largest = np.max(np.abs(basis) @ np.abs(coefficients).T)
         error = np.abs(outputs[name] - expected[name]).max()
-        assert 0 < error < 2**-bits * scale
+        assert 0 < error < 2**-bits * largest + 1e-5
