@@ -13,6 +13,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from fml_tf.model.fml_model import load_model
@@ -49,6 +50,7 @@ def export(options: flags.FlagValues) -> None:
 
     Raises:
       FileNotFoundError, ValueError: a checkpoint or folder that cannot be used.
+      OSError, tf.errors.OpError: a disk that is full.
     """
     check_export_dir(options.export_dir)
     if logging.get_verbosity() == logging.INFO:  # at which saving tells each variable's name
@@ -67,7 +69,7 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
         export(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, tf.errors.OpError) as error:
         logging.debug("where it failed:", exc_info=True)
         print(f"export.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import machine
-from benchmarks.serving import warmup_request
+from benchmarks.serving import warmup_requests
 from fml_tf.serving.exporting import MODEL_FILE
 from tools.check_export import load_with_tf1
 
@@ -37,9 +37,9 @@ def main(arguments):
         start = time.perf_counter()
         functions = load_with_tf1(directory)
         loading[directory] = time.perf_counter() - start
+        requests = warmup_requests(directory)
         for name in SIGNATURES:
-            request = warmup_request(directory, name)
-            calls[directory, name] = functools.partial(functions[name], request)
+            calls[directory, name] = functools.partial(functions[name], requests[name])
     seconds = machine.interleave(calls, flags.FLAGS.rounds)
     for directory in directories:
         path = pathlib.Path(directory)

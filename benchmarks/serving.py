@@ -4,12 +4,13 @@
     python -m benchmarks.serving --url=grpc://127.0.0.1:8500/fml --model_dir=exports/fml/1 \
       --server_pid=$!
 
-The requests are the export's own warm-up requests. Each number of clients sends for the same number
-of requests in all; with --soak=10000, one more round of that many shows whether the server's memory
-grows.
+The requests are the export's own warm-up requests. Each number of clients sends the same number of
+requests in all; with --soak=10000 four clients then send that many, all warm-up requests in turn
+and one that is refused, and the server's memory is read ten times.
 """
 
 import concurrent.futures
+import itertools
 import os
 import time
 
@@ -20,23 +21,21 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow_serving.apis import prediction_log_pb2
 
-from fml_tf.serving.client import connect
+from fml_tf.serving.client import ServiceError, connect
 from fml_tf.serving.warmup import WARMUP_FILE
 
 NUM_CLIENTS = (1, 2, 4, 8, 16)
 
 
-def warmup_request(model_dir: str, signature: str) -> dict[str, np.ndarray]:
-    """The inputs of a signature's warm-up request.
-
-    Raises:
-      ValueError: the export holds none for it.
-    """
+def warmup_requests(model_dir: str) -> dict[str, dict[str, np.ndarray]]:
+    """The inputs of the warm-up requests, by signature."""
+    requests = {}
     for record in tf.data.TFRecordDataset(os.path.join(model_dir, WARMUP_FILE)):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        if request.model_spec.signature_name == signature:
-            return {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-    raise ValueError(f"{model_dir}: no warm-up request for {signature!r}")
+        requests[request.model_spec.signature_name] = {
+            name: tf.make_ndarray(proto) for name, proto in request.inputs.items()
+        }
+    return requests
 
 
 def resident_megabytes(pid: int) -> float:
@@ -63,6 +62,22 @@ def send(url: str, signature: str, inputs: dict, num_clients: int, num_requests:
         return np.concatenate(seconds), time.perf_counter() - start
 
 
+def soak(url: str, requests: list[tuple[str, dict]], num_requests: int, num_clients: int = 4):
+    """Sends the requests in turn from several clients; numbers of answers and of refusals."""
+
+    def client(count):
+        service, refused = connect(url), 0
+        for signature, inputs in itertools.islice(itertools.cycle(requests), count):
+            try:
+                service.predict(signature, inputs)
+            except ServiceError:
+                refused += 1
+        return count - refused, refused
+
+    with concurrent.futures.ThreadPoolExecutor(num_clients) as pool:
+        return np.sum(list(pool.map(client, [num_requests // num_clients] * num_clients)), axis=0)
+
+
 def main(arguments):
     """Prints the figures."""
     options = flags.FLAGS
@@ -70,7 +85,8 @@ def main(arguments):
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     if options.soak and options.server_pid is None:
         raise app.UsageError("--soak reads the memory of --server_pid")
-    inputs = warmup_request(options.model_dir, options.signature)
+    requests = warmup_requests(options.model_dir)
+    inputs = requests[options.signature]
     print(f"{options.signature}, {options.url.split(':')[0]}, {options.requests} requests")
     send(options.url, options.signature, inputs, 1, 10)
     for num_clients in NUM_CLIENTS:
@@ -81,10 +97,12 @@ def main(arguments):
             f"{len(seconds) / total:.0f} requests/s",
             flush=True,
         )
-    for i in range(10 if options.soak else 0):
-        send(options.url, options.signature, inputs, 4, options.soak // 10)
+    bad = {"image_bytes": np.array([[b"no image"]], object)}
+    answers = np.zeros(2, int)
+    for _ in range(10 if options.soak else 0):
+        answers += soak(options.url, [*requests.items(), ("image_bytes", bad)], options.soak // 10)
         print(
-            f"after {(i + 1) * options.soak // 10} requests: "
+            f"after {answers.sum()} requests, {answers[1]} of them refused: "
             f"{resident_megabytes(options.server_pid):.0f} MB",
             flush=True,
         )

@@ -45,6 +45,10 @@ class FaceParameters(tf.experimental.ExtensionType):
     illumination: tf.Tensor
 
 
+PARAMETERS = tuple(FaceParameters.__annotations__)
+"""Names of the fields of `FaceParameters`, in order."""
+
+
 class DecodedFaces(tf.experimental.ExtensionType):
     """What the face model and the image formation make of `FaceParameters`; vertex-major, N = B·M.
 

@@ -11,13 +11,17 @@ grpc="grpc://127.0.0.1:${3:-8500}/fml"
 output="$(mktemp -d)"
 trap 'rm -r "$output"' EXIT
 
-curl --silent --fail "$rest" | grep -q AVAILABLE
-curl --silent --fail "$rest/metadata" | grep -q image_bytes_masked
+fail() { echo "smoke_test: $*" >&2; exit 1; }
+
+answer="$(curl --silent --show-error --fail "$rest")" || fail "no answer from $rest"
+grep -q AVAILABLE <<<"$answer" || fail "not available: $answer"
+answer="$(curl --silent --show-error --fail "$rest/metadata")" || fail "no answer from $rest/metadata"
+grep -q image_bytes_masked <<<"$answer" || fail "no signature image_bytes_masked: $answer"
 echo "status and metadata: ok"
 
 "$python" -m fml_tf.serving.client "$photo" --url="$rest" --output_dir="$output/rest"
 answer="$(curl --silent -d '{"signature_name": "image_bytes", "instances": [[{"b64": "bm8gaW1hZ2U="}]]}' "$rest:predict")"
-grep -q 'image_bytes: expected JPEG or PNG files' <<<"$answer" || { echo "unexpected: $answer" >&2; exit 1; }
+grep -q 'image_bytes: expected JPEG or PNG files' <<<"$answer" || fail "unexpected: $answer"
 echo "bad request: refused with its reason"
 "$python" -m fml_tf.serving.client "$photo" --url="$grpc" --output_dir="$output/grpc"
 "$python" - "$output" <<'PYTHON'

@@ -8,8 +8,9 @@ from fml_tf.config import ModelConfig
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.serving.runtimes import write_litert, write_onnx
 from fml_tf.serving.signatures import FaceService
+from fml_tf.structures import PARAMETERS
 from tools.check_export import deviation
-from tools.write_export_reference import PARAMETERS, example_mask, expected_outputs
+from tools.write_export_reference import example_mask, expected_outputs
 from tools.write_random_checkpoint import randomise
 
 SIZE = 64

@@ -1,15 +1,20 @@
 """The export behind TensorFlow Serving's protocols, on loopback, and the client."""
 
 import base64
+import http.server
 import json
 import random
+import re
+import threading
 import urllib.error
 import urllib.request
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from fml_tf.config import ModelConfig
 from fml_tf.model.fml_model import FmlModel
@@ -19,8 +24,8 @@ from fml_tf.preprocessing.landmarks import DetectedFace
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
+from fml_tf.structures import PARAMETERS
 from tools.loopback_server import SavedModelSession, serve
-from tools.write_export_reference import PARAMETERS
 from tools.write_random_checkpoint import randomise
 
 SIZE = 64
@@ -126,7 +131,7 @@ def test_the_client_crops_as_training_does_and_maps_back(session, urls, protocol
     detector = _FixedDetector(np.array([300.0, 180.0]), 90.0)
     settings = CropSettings(size=SIZE, min_width=100)
     service = client.connect(urls[protocol])
-    outputs = client.reconstruct_photos(service, [photo, photo], detector, settings)
+    outputs = client.reconstruct_photos(service, {"a": photo, "b": photo}, detector, settings)
     transform = crop_box(detector.face.landmarks, settings.margin, SIZE)
     crop = np.float32(crop_image(photo, transform)) / 255
     expected = session.predict("reconstruct", {"frames": np.stack([crop, crop])[None]})
@@ -144,8 +149,42 @@ def test_the_client_tells_what_the_server_said(urls):
         with pytest.raises(client.ServiceError, match="image_bytes: expected JPEG or PNG"):
             image = np.array([[b"no image"]], object)
             client.connect(url).predict("image_bytes", {"image_bytes": image})
-    with pytest.raises(client.ServiceError):
-        client.connect("http://127.0.0.1:9/v1/models/fml").predict("identity", {})
+    for url in (
+        "http://127.0.0.1:9/v1/models/fml",
+        "http://[::1",
+        "http://127.0.0.1:x/v1",
+        "http://a b",
+    ):
+        with pytest.raises(client.ServiceError, match=re.escape(url)):
+            client.connect(url).predict("identity", {})
+
+
+@pytest.mark.parametrize("answer", (b"", b"<html>", b"\xff", b"[1]", b"{}", b'{"outputs": [1]}'))
+def test_the_client_tells_what_is_no_answer(answer):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1/models/fml"
+        with pytest.raises(client.ServiceError, match=url):
+            client.connect(url).predict("identity", {})
+
+
+def test_the_client_names_the_photo_without_a_face(urls):
+    photos = {"me.jpg": np.zeros((400, 500, 3), np.uint8)}
+    with pytest.raises(ValueError, match=r"me\.jpg: "):
+        detector = _FixedDetector(np.array([300.0, 180.0]), 9.0)
+        client.reconstruct_photos(client.connect(urls[0]), photos, detector, CropSettings())
+
+
+def test_other_urls_are_refused():
     with pytest.raises(ValueError, match="expected http"):
         client.connect("ftp://127.0.0.1/fml")
 
@@ -160,6 +199,10 @@ def test_the_client_script_exits_with_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"client: {tmp_path}/none.jpg: no such file")
 
 
+def _nested(depth):
+    return [_nested(depth - 1)] if depth else "x"
+
+
 def _malformed(rng: random.Random, session):
     """A request body that is wrong somewhere."""
     name = rng.choice(sorted(session.signatures))
@@ -169,10 +212,11 @@ def _malformed(rng: random.Random, session):
         [[rng.random()]], [[[[[rng.random() * 300] * 3] * SIZE] * SIZE]], [[file, 3]],
         [[_b64(rng.randbytes(200))]], [[_b64(b"\xff\xd8\xff" + rng.randbytes(200))]],
         [[_b64(b"\x89PNG\r\n\x1a\n" + rng.randbytes(200))]], [[True], [True, False]],
+        _nested(70),
     ]  # fmt: skip
     kind = rng.randrange(6)
     if kind == 0:
-        return rng.randbytes(rng.randrange(60))
+        return rng.choice([rng.randbytes(rng.randrange(60)), b"[" * 100_000, b"9" * 5000])
     if kind == 1:
         whole = json.dumps({"signature_name": "image_bytes", "inputs": [[file]]})
         return whole[: rng.randrange(len(whole))].encode()
@@ -186,13 +230,58 @@ def _malformed(rng: random.Random, session):
     return {"signature_name": name, "inputs": inputs}
 
 
+def _malformed_message(rng: random.Random, session):
+    """A gRPC request of random types, shapes and contents; whether it is one for the graph."""
+    name = rng.choice(sorted(session.signatures))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "fml"
+    request.model_spec.signature_name = name
+    kind = rng.randrange(4)
+    if kind == 0:
+        request.model_spec.signature_name = "none"
+    inputs = session.signatures[name].inputs
+    for key in rng.sample(sorted(inputs), len(inputs) - 1) if kind == 1 else inputs:
+        dtype = tf.dtypes.as_dtype(inputs[key].dtype)
+        if kind == 2:
+            dtype = rng.choice([d for d in _DTYPES if d != dtype])
+        # Seldom the right rank, and never the right sizes but for [1, 1].
+        shape = [rng.randrange(4) for _ in range(rng.randrange(7))]
+        if dtype == tf.string:
+            values = np.empty(shape, object)
+            values[...] = rng.choice([b"", b"junk", b"\x89PNG\r\n\x1a\n" + rng.randbytes(90)])
+        else:
+            scale = rng.choice([0.0, 1.0, 1e30, np.inf, np.nan])
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = np.full(shape, scale * rng.random()).astype(dtype.as_numpy_dtype)
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(values, dtype, shape))
+    if kind == 3 and rng.random() < 0.5:
+        proto = request.inputs[rng.choice(sorted(inputs))]
+        proto.dtype, proto.tensor_content = rng.choice([(0, b""), (999, b""), (1, b"odd")])
+        kind = 2
+    return request, kind == 3
+
+
+_DTYPES = (tf.float32, tf.float64, tf.float16, tf.int64, tf.uint8, tf.bool, tf.complex64, tf.string)
+
+
 @pytest.mark.parametrize("count", (100, pytest.param(1000, marks=pytest.mark.large)))
 def test_malformed_requests_then_a_good_one(session, urls, count):
     rest, rpc = urls
     good = np.array([_files(2)], object)
     before = client.connect(rpc).predict("image_bytes", {"image_bytes": good})
     rng = random.Random(0)
-    for i in range(count):
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(
+        grpc.insecure_channel(rpc.removeprefix("grpc://").removesuffix("/fml"))
+    )
+    for i in range(count // 2):
+        message, for_graph = _malformed_message(rng, session)
+        with pytest.raises(grpc.RpcError) as error:
+            stub.Predict(message, timeout=60)
+        told = (i, message, error.value.details())
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT, told
+        if for_graph:
+            assert any(f"{n}: expected" in error.value.details() for n in message.inputs), told
+    for i in range(count // 2):
         body = _malformed(rng, session)
         status, answer = _post(rest, body)
         assert status == 400 and answer["error"], (i, body, answer)

@@ -14,12 +14,14 @@ import export
 from fml_tf.config import ModelConfig
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.serving import exporting
+from fml_tf.serving.checks import MAX_PARAMETER
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
-from fml_tf.serving.signatures import OUTPUTS
-from tools.check_export import deviation
+from fml_tf.serving.signatures import OUTPUTS, folded_bases
+from fml_tf.structures import PARAMETERS
+from tools.check_export import deviation, owed
 from tools.loopback_server import RequestError, SavedModelSession
-from tools.write_export_reference import PARAMETERS, example_mask, expected_outputs
+from tools.write_export_reference import example_mask, expected_outputs
 from tools.write_random_checkpoint import randomise
 
 SIZE = 96
@@ -66,6 +68,7 @@ def _encoded(frames):
 
 
 def _assert_close(outputs, expected):
+    assert set(outputs) == set(expected)
     for name, values in outputs.items():
         # A vertex that turns to the camera just now may count as visible or not.
         assert deviation(values, expected[name]) <= (1e-3 if name == "visible" else 1e-4), name
@@ -110,16 +113,25 @@ def test_all_signatures_answer_as_the_eager_model(model, session, num_people, nu
         expected_outputs(model, frames, mask),
     )
     for name in ("serving_default", "reconstruct", "identity"):
-        _assert_close(session.predict(name, {"frames": frames}), expected)
+        _assert_close(session.predict(name, {"frames": frames}), owed(name, expected))
         request = {"frames": frames, "frame_mask": mask}
-        _assert_close(session.predict(name + "_masked", request), masked)
+        _assert_close(session.predict(name + "_masked", request), owed(name, masked))
     of_files = expected_outputs(model, decoded, everything)
-    _assert_close(session.predict("image_bytes", {"image_bytes": files}), of_files)
-    _assert_close(
-        session.predict("image_bytes_masked", {"image_bytes": files, "frame_mask": mask}),
-        expected_outputs(model, decoded, mask),
-    )
-    _assert_close(session.predict("geometry", {n: expected[n] for n in PARAMETERS}), expected)
+    outputs = session.predict("image_bytes", {"image_bytes": files})
+    _assert_close(outputs, owed("image_bytes", of_files))
+    outputs = session.predict("image_bytes_masked", {"image_bytes": files, "frame_mask": mask})
+    _assert_close(outputs, owed("image_bytes", expected_outputs(model, decoded, mask)))
+    outputs = session.predict("geometry", {name: expected[name] for name in PARAMETERS})
+    _assert_close(outputs, owed("geometry", expected))
+
+
+def test_deviation_lets_nothing_pass():
+    expected = np.ones((2, 3), np.float32)
+    assert deviation(expected, expected) == 0
+    assert deviation(expected * 1.001, expected) == pytest.approx(1e-3, rel=1e-2)
+    assert deviation(expected * np.nan, expected) == np.inf
+    assert deviation(expected[:1], expected) == np.inf
+    assert deviation(expected > 0, np.array([[True] * 3, [False] * 3])) == 0.5
 
 
 def test_the_tf2_loader_gives_the_same(loaded, session):
@@ -181,8 +193,25 @@ def _bad_requests():
         yield "geometry", parameters | {name: values[..., :2]}, f"{name}: expected"
         yield "geometry", parameters | {name: values * np.float32(np.nan)}, f"{name}: expected"
         yield "geometry", parameters | {name: values.repeat(2, axis=0)}, "the same B"
+        # A number that overflows would reach all people of the request.
+        person = np.concatenate([values, np.full_like(values, 1e20)])
+        yield "geometry", parameters | {name: person}, f"{name}: expected finite numbers of at most"
     twice = parameters["rotation"].repeat(2, axis=1)
     yield "geometry", parameters | {"rotation": twice}, "the same M"
+    empty = {name: parameters[name][:, :0] for name in PARAMETERS[2:]}
+    yield "geometry", parameters | empty, " at least 1, got shape"
+    for_nobody = {name: values[:0] for name, values in parameters.items()}
+    yield "geometry", for_nobody, " at least 1, got shape"
+    # The limit of frames, before anything is decoded.
+    many = {name: parameters[name].repeat(33, axis=1) for name in PARAMETERS[2:]}
+    yield "geometry", parameters | many, "expected at most 64 frames (B · M) in a request, got] [66"
+    yield (
+        "identity",
+        {"frames": good[:, :1].repeat(33, axis=1)},
+        "frames: expected at most 64 frames",
+    )
+    files = np.full((1, 65), b"no image", object)
+    yield "image_bytes", {"image_bytes": files}, "image_bytes: expected at most 64 frames"
 
 
 def test_bad_requests_are_told_what_was_expected_and_do_no_harm(session):
@@ -194,6 +223,15 @@ def test_bad_requests_are_told_what_was_expected_and_do_no_harm(session):
     after = session.predict("serving_default", good)
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])
+
+
+def test_the_largest_parameters_of_one_person_do_not_touch_another(model, session):
+    one = model.encode(_frames(1, 2), np.ones((1, 2), bool))
+    alone = {name: getattr(one, name).numpy() for name in PARAMETERS}
+    beside = {n: np.concatenate([v, np.full_like(v, MAX_PARAMETER)]) for n, v in alone.items()}
+    expected = session.predict("geometry", alone)
+    outputs = session.predict("geometry", beside)
+    _assert_close({name: values[:1] for name, values in outputs.items()}, expected)
 
 
 def test_warmup_requests_cover_all_signatures_and_replay(session, directory):
@@ -271,15 +309,22 @@ def test_the_script_tells_in_one_line_what_cannot_be_used(checkpoint, tmp_path, 
     assert not (tmp_path / "fml").exists()
 
 
-def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_path):
+@pytest.mark.parametrize("dtype, bits", (("bfloat16", 8), ("float16", 11)))
+def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_path, dtype, bits):
     directory = tmp_path / "fml" / "7"
-    _run_script(f"--checkpoint={checkpoint}", f"--export_dir={directory}", "--dtype=bfloat16")
+    _run_script(f"--checkpoint={checkpoint}", f"--export_dir={directory}", f"--dtype={dtype}")
     description = json.loads((directory / MODEL_FILE).read_text())
-    assert description["bases_dtype"] == "bfloat16" and description["crop_size"] == SIZE
+    assert description["bases_dtype"] == dtype and description["crop_size"] == SIZE
     frames, mask = _frames(1, 2), np.ones((1, 2), bool)
     expected = expected_outputs(model, frames, mask)
     outputs = SavedModelSession(directory).predict("reconstruct", {"frames": frames})
-    _assert_close({name: outputs[name] for name in PARAMETERS}, expected)  # networks keep float32
-    for name, scale in (("neutral_vertices", 10.0), ("vertex_albedo", 0.1)):
+    parameters = {name: outputs[name] for name in PARAMETERS}
+    _assert_close(parameters, owed("serving_default", expected))  # networks keep float32
+    bases = folded_bases(model)
+    for name, basis, coefficients in (
+        ("neutral_vertices", bases.shape, parameters["shape"]),
+        ("vertex_albedo", bases.albedo, parameters["albedo"]),
+    ):
+        largest = np.max(np.abs(basis) @ np.abs(coefficients).T)
         error = np.abs(outputs[name] - expected[name]).max()
-        assert 0 < error < 2**-8 * scale
+        assert 0 < error < 2**-bits * largest + 1e-5

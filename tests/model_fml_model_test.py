@@ -9,7 +9,7 @@ import tensorflow as tf
 from fml_tf.config import ModelConfig
 from fml_tf.model.fml_model import FmlModel, load_model
 from fml_tf.preprocessing.crop import crop_box
-from fml_tf.structures import FaceParameters
+from fml_tf.structures import PARAMETERS, FaceParameters
 
 TINY = ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5)
 
@@ -92,7 +92,7 @@ def test_people_of_a_batch_do_not_touch_each_other(random_model):
 def test_normals_do_not_depend_on_the_distance(random_model):
     """Computed from camera-space positions, they would lose digits with each step back."""
     parameters = random_model.encode(_frames(1, 2), tf.ones((1, 2), tf.bool))
-    values = {name: getattr(parameters, name) for name in FaceParameters.__annotations__}
+    values = {name: getattr(parameters, name) for name in PARAMETERS}
     near = random_model.decode(FaceParameters(**values))
     values["translation"] -= [0.0, 0.0, 1e5]
     far = random_model.decode(FaceParameters(**values))
@@ -198,10 +198,7 @@ def test_decode_follows_its_parameters(model):
     ambient = model.encode(_frames(1, 1), tf.ones((1, 1), tf.bool))
 
     def decode(**changes):
-        values = {
-            name: getattr(ambient, name)
-            for name in ("shape", "albedo", "rotation", "translation", "expression", "illumination")
-        }
+        values = {name: getattr(ambient, name) for name in PARAMETERS}
         return model.decode(FaceParameters(**{**values, **changes}))
 
     base = decode()

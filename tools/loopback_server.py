@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -122,7 +123,7 @@ class SavedModelSession:
         name = request.model_spec.signature_name or "serving_default"
         try:
             inputs = {key: tf.make_ndarray(proto) for key, proto in request.inputs.items()}
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RequestError(f"a tensor that cannot be read: {error}") from None
         outputs = self.predict(name, inputs)
         missing = set(request.output_filter) - set(outputs)
@@ -230,7 +231,10 @@ def _strings(key, values):
         )
 
     decoded = decode(values)
-    array = np.empty(shape(decoded), object)
+    try:
+        array = np.empty(shape(decoded), object)
+    except ValueError as error:  # more axes than NumPy has
+        raise RequestError(f"{key}: {error}") from None
     for index in np.ndindex(array.shape):
         value = decoded
         try:
@@ -291,10 +295,8 @@ def _rest_handler(model):
                 if not isinstance(request, dict):
                     raise RequestError("expected a JSON object")
                 self._send(200, model.answer_json(request))
-            except (RequestError, RecursionError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:  # also what JSON cannot be parsed for
                 self._send(400, {"error": str(error)})
-            except json.JSONDecodeError as error:
-                self._send(400, {"error": f"JSON Parse error: {error}"})
 
         def log_message(self, *arguments):
             pass
@@ -347,9 +349,12 @@ def main(arguments):
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     start = time.perf_counter()
-    model = SavedModelSession(options.model_dir)
-    loaded = time.perf_counter()
-    number = model.replay_warmup(options.model_dir)
+    try:
+        model = SavedModelSession(options.model_dir)
+        loaded = time.perf_counter()
+        number = model.replay_warmup(options.model_dir)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        sys.exit(f"loopback_server: {options.model_dir}: {str(error).splitlines()[0]}")
     print(
         f"{model.name} version {model.version}: loaded in {loaded - start:.1f} s, {number} warm-up "
         f"requests in {time.perf_counter() - loaded:.1f} s"

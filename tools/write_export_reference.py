@@ -4,6 +4,7 @@ python -m tools.write_export_reference --checkpoint=runs/small --output=referenc
 """
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from fml_tf.mesh.files import atomic_path
 from fml_tf.model.fml_model import FmlModel, load_model
 from fml_tf.serving.warmup import mean_face_crop
-from fml_tf.structures import FaceParameters
+from fml_tf.structures import PARAMETERS
 
 NUM_PEOPLE = (1, 3)
 NUM_FRAMES = (1, 2, 4, 7)
-PARAMETERS = tuple(FaceParameters.__annotations__)
 
 
 def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:
@@ -89,13 +90,18 @@ def main(arguments):
     """Writes the cases."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    model = load_model(flags.FLAGS.checkpoint)
-    cases = {}
-    for num_people in NUM_PEOPLE:
-        for num_frames in NUM_FRAMES:
-            case = reference_case(model, num_people, num_frames)
-            cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-    np.savez(flags.FLAGS.output, **cases)
+    try:
+        with atomic_path(flags.FLAGS.output) as path:
+            model = load_model(flags.FLAGS.checkpoint)
+            cases = {}
+            for num_people in NUM_PEOPLE:
+                for num_frames in NUM_FRAMES:
+                    case = reference_case(model, num_people, num_frames)
+                    cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
+            with open(path, "wb") as file:
+                np.savez(file, **cases)
+    except (OSError, ValueError) as error:
+        sys.exit(f"write_export_reference: {str(error).splitlines()[0]}")
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

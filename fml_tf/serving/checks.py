@@ -7,6 +7,13 @@ request holds.
 
 import tensorflow as tf
 
+MAX_FRAMES = 64
+"""B · M of a request: what it takes grows with its frames, in time by their square."""
+
+MAX_PARAMETER = 1e6
+"""Largest size of a parameter. Frames are computed in one product in which each has zeros in the
+others' places, so that an overflow in one would be NaN in all."""
+
 _SHOWN = 32  # numbers of a tensor that a message shows
 
 
@@ -29,17 +36,24 @@ def check_shape(values, name: str, expected: str, sizes: tuple[int | None, ...])
     """
     values = tf.compat.v1.placeholder_with_default(values, tf.TensorShape(None))
     shape = tf.shape(values)
-    message = f"{name}: expected {expected}, got shape"
-    rank = require(tf.equal(tf.rank(values), len(sizes)), message, shape)
-    with tf.control_dependencies([rank]):
-        low = tf.constant([size or 1 for size in sizes])
-        high = tf.constant([size or tf.int32.max for size in sizes])
-        fits = tf.reduce_all((shape >= low) & (shape <= high))
-        sizes_fit = require(fits, message, shape)
-    with tf.control_dependencies([sizes_fit]):
+    # Filled up or cut to the expected rank: comparing sizes never fails in words of its own.
+    compared = tf.pad(shape, [[0, len(sizes)]])[: len(sizes)]
+    low = tf.constant([size or 1 for size in sizes])
+    high = tf.constant([size or tf.int32.max for size in sizes])
+    fits = tf.reduce_all((compared >= low) & (compared <= high))
+    fits &= tf.equal(tf.rank(values), len(sizes))
+    with tf.control_dependencies([require(fits, f"{name}: expected {expected}, got shape", shape)]):
         values = tf.identity(values)
     values.set_shape(sizes)
     return values
+
+
+def check_frame_count(values, name: str):
+    """Checks [B, M, ...] for B · M of at most `MAX_FRAMES`."""
+    count = tf.reduce_prod(tf.shape(values)[:2])
+    message = f"{name}: expected at most {MAX_FRAMES} frames (B · M) in a request, got"
+    with tf.control_dependencies([require(count <= MAX_FRAMES, message, count)]):
+        return tf.identity(values)
 
 
 def check_finite(values, name: str):
@@ -50,11 +64,19 @@ def check_finite(values, name: str):
         return tf.identity(values)
 
 
+def check_bounded(values, name: str):
+    """Checks that no value is larger in size than `MAX_PARAMETER`, infinite or NaN."""
+    bounded = tf.reduce_all(tf.abs(values) <= MAX_PARAMETER)
+    message = f"{name}: expected finite numbers of at most {MAX_PARAMETER:.0e} in size"
+    with tf.control_dependencies([require(bounded, message)]):
+        return tf.identity(values)
+
+
 def check_frames(frames, size: int):
     """Checks [B, M, size, size, 3] in [0, 1]."""
     expected = f"[B, M, {size}, {size}, 3] with B and M at least 1"
     frames = check_shape(frames, "frames", expected, (None, None, size, size, 3))
-    frames = check_finite(frames, "frames")
+    frames = check_finite(check_frame_count(frames, "frames"), "frames")
     low, high = tf.reduce_min(frames), tf.reduce_max(frames)
     message = "frames: expected RGB in [0, 1] (divide bytes by 255), got values from, to"
     inside = require((low >= 0.0) & (high <= 1.0), message, low, high)

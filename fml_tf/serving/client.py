@@ -11,6 +11,7 @@ each photo, overlay_0.png ... into --output_dir.
 
 import base64
 import functools
+import http.client
 import json
 import os
 import pathlib
@@ -28,13 +29,12 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from fml_tf.mesh.files import atomic_path
+from fml_tf.mesh.files import atomic_path, to_bytes
 from fml_tf.preprocessing.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, find_face
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, find_face
 from fml_tf.reconstruction.inputs import read_image
-
-PARAMETERS = ("shape", "albedo", "rotation", "translation", "expression", "illumination")
+from fml_tf.structures import PARAMETERS
 
 
 class ServiceError(ValueError):
@@ -62,15 +62,20 @@ class RestService:
         columns = {name: _to_json(values) for name, values in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._url, body, headers)
         try:
+            request = urllib.request.Request(self._url, body, headers)
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                outputs = json.load(response)["outputs"]
+                answer = json.load(response)
+            return {name: _from_json(values) for name, values in answer["outputs"].items()}
         except urllib.error.HTTPError as error:
-            raise ServiceError(_first_line(_json_error(error.read()))) from None
-        except OSError as error:
+            reason = _first_line(_json_error(error.read()))
+            raise ServiceError(f"{self._url}: {reason}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise ServiceError(f"{self._url}: the answer is no JSON") from None
+        except (AttributeError, KeyError, TypeError):
+            raise ServiceError(f"{self._url}: the answer holds no outputs by name") from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServiceError(f"{self._url}: {error}") from None
-        return {name: _from_json(values) for name, values in outputs.items()}
 
 
 class GrpcService:
@@ -113,7 +118,7 @@ def connect(url: str) -> RestService | GrpcService:
     Raises:
       ValueError: neither.
     """
-    scheme = urllib.parse.urlsplit(url).scheme
+    scheme = url.split(":")[0].lower()
     if scheme in ("http", "https"):
         return RestService(url)
     if scheme == "grpc":
@@ -125,7 +130,7 @@ def connect(url: str) -> RestService | GrpcService:
 
 def reconstruct_photos(
     service: RestService | GrpcService,
-    photos: list[np.ndarray],
+    photos: dict[str, np.ndarray],
     detector: LandmarkDetector,
     settings: CropSettings,
 ) -> dict[str, np.ndarray]:
@@ -133,7 +138,7 @@ def reconstruct_photos(
 
     Args:
       service: of `connect`.
-      photos: M photos, [H, W, 3] uint8 RGB.
+      photos: M photos by name, [H, W, 3] uint8 RGB.
       detector: finds the face.
       settings: crop and thresholds; margin and size must be those of the model.
 
@@ -142,12 +147,17 @@ def reconstruct_photos(
       [M, V, 2] and `photo_landmarks` [M, 66, 2] in source px.
 
     Raises:
-      FaceError: a photo without a usable face.
+      ValueError: a photo without a usable face, by its name.
       ServiceError: see `predict`.
     """
-    transforms = [find_face(photo, detector, settings)[1] for photo in photos]
+    transforms = []
     files = np.empty((1, len(photos)), object)
-    for m, (photo, transform) in enumerate(zip(photos, transforms)):
+    for m, (name, photo) in enumerate(photos.items()):
+        try:
+            transform = find_face(photo, detector, settings)[1]
+        except FaceError as error:
+            raise ValueError(f"{name}: {error}") from None
+        transforms.append(transform)
         crop = crop_image(photo, transform)
         files[0, m] = cv2.imencode(".png", crop[..., ::-1])[1].tobytes()
     parameters = service.predict("image_bytes", {"image_bytes": files})
@@ -165,7 +175,7 @@ def draw(photo: np.ndarray, outputs: dict[str, np.ndarray], frame: int) -> np.nd
     """The photo with the visible vertices in their shaded colours and the landmarks on it."""
     picture = photo.copy()
     shown = outputs["visible"][frame].astype(bool)
-    colours = np.uint8(255 * np.clip(outputs["colours"][frame], 0, 1))
+    colours = to_bytes(outputs["colours"][frame])
     for (u, v), colour in zip(outputs["photo_positions"][frame][shown], colours[shown]):
         cv2.circle(picture, (int(u), int(v)), 1, colour.tolist(), -1)
     radius = max(1, round(np.ptp(outputs["photo_landmarks"][frame]) / 100))
@@ -233,15 +243,16 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     try:
         if not paths:
             raise ValueError("name one or more photos of one person")
-        photos = [read_image(path) for path in paths]
+        photos = {path: read_image(path) for path in paths}
         outputs = reconstruct_photos(connect(options.url), photos, DlibLandmarkDetector(), settings)
         folder = pathlib.Path(options.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / "face.npz") as path:
             np.savez_compressed(path, **outputs)
-        for m, photo in enumerate(photos):
+        for m, photo in enumerate(photos.values()):
             picture = cv2.imencode(".png", draw(photo, outputs, m)[..., ::-1])[1]
-            (folder / f"overlay_{m}.png").write_bytes(picture)
+            with atomic_path(folder / f"overlay_{m}.png") as path:
+                path.write_bytes(picture)
     except (OSError, ValueError) as error:
         print(f"client: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)

@@ -26,7 +26,17 @@ _CONVENTIONS = """Lengths are in mm, colours are sRGB with 1 as white. Model spa
 person's left, y up, z out of the face. Camera space: x right, y up, the camera at the origin
 looking along -z. Crop px: u right, v down, the origin is the outer corner of the top-left pixel, so
 that the first pixel's centre is (0.5, 0.5). camera = R model + t; u = S/2 + f x/(-z),
-v = S/2 - f y/(-z), with f = S times `focal_length` of model.json."""
+v = S/2 - f y/(-z), with f = S times `focal_length` of model.json.
+
+A colour is albedo times the sum of γ_b H_b(n) over b = 0 ... 8, of the unit normal n = (x, y, z) in
+camera space; the H_b are the real spherical harmonics with these normalisations, in this order:
+0.282095, 0.488603 y, 0.488603 z, 0.488603 x, 1.092548 xy, 1.092548 yz, 0.315392 (3z² - 1),
+1.092548 xz, 0.546274 (x² - y²).
+
+The 66 landmarks are iBUG's 68 without the inner mouth corners (60 and 64, counted from 0), in
+iBUG's order. Left and right are the person's: 0-16 contour from the right ear over the chin to the
+left, 17-21 right brow, 22-26 left brow, 27-30 nose bridge, 31-35 nostrils, 36-41 right eye, 42-47
+left eye, 48-59 outer lips, 60-65 inner lips."""
 
 
 def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
@@ -60,7 +70,7 @@ def export_model(
       What `rounding_errors` says of the stored bases.
 
     Raises:
-      ValueError: see `check_export_dir`.
+      ValueError: see `check_export_dir` and `FaceService`.
     """
     directory = check_export_dir(directory)
     service = FaceService(model, dtype)

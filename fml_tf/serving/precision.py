@@ -9,7 +9,7 @@ from fml_tf.serving.signatures import folded_bases
 # Faces to measure on: as far from the mean as people are from each other, whatever the scale that
 # training has given to the coefficients. Expressions are drawn by their own σ.
 SHAPE_RMS_MM = 4.0
-ALBEDO_RMS = 0.1
+ALBEDO_RMS = 0.1  # of the RGB vector: 0.058 a channel
 NUM_FACES = 32
 
 

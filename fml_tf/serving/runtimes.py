@@ -25,12 +25,24 @@ from fml_tf.serving.signatures import FaceService
 _ONNX_OPSET = 17
 
 
-def write_onnx(service: FaceService, directory: str | os.PathLike) -> None:
-    """Writes regress.onnx and geometry.onnx, for any B and M; needs tf2onnx."""
+def _tf2onnx():
+    """The converter, which requirements.txt leaves out.
+
+    Raises:
+      ImportError: it is not installed.
+    """
     # Or each of its optimisers works on a copy of the graph, weights and all.
     os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
-    import tf2onnx
+    try:
+        import tf2onnx
+    except ImportError:
+        raise ImportError("needs tf2onnx: pip install -r requirements-runtimes.txt") from None
+    return tf2onnx
 
+
+def write_onnx(service: FaceService, directory: str | os.PathLike) -> None:
+    """Writes regress.onnx and geometry.onnx, for any B and M; needs tf2onnx."""
+    tf2onnx = _tf2onnx()
     for name, function in service.without_checks().items():
         with atomic_path(pathlib.Path(directory, f"{name}.onnx")) as path:
             tf2onnx.convert.from_function(
@@ -62,6 +74,7 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     try:
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
+        _tf2onnx()  # before the work of the other files
         service = FaceService(load_model(options.checkpoint))
         directory = pathlib.Path(options.output_dir)
         directory.mkdir(parents=True, exist_ok=True)

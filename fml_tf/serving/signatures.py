@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from fml_tf.model.fml_model import FmlModel, form_faces
 from fml_tf.serving.checks import (
-    check_finite,
+    check_bounded,
+    check_frame_count,
     check_frames,
     check_mask,
     check_same_sizes,
@@ -15,7 +16,7 @@ from fml_tf.serving.checks import (
     require,
 )
 from fml_tf.serving.image_files import decode_frames
-from fml_tf.structures import NUM_SH_BANDS, FaceParameters
+from fml_tf.structures import NUM_SH_BANDS, PARAMETERS, FaceParameters
 from fml_tf.xla import without_xla
 
 MASKED = "_masked"
@@ -64,7 +65,7 @@ OUTPUTS = {
 }
 """All outputs: shape and meaning."""
 
-_PARAMETERS = ("shape", "albedo", "rotation", "translation", "expression", "illumination")
+_BLOCK = 2048  # rows of a 16-bit basis that are converted at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,6 +106,9 @@ class FaceService:
       model: the model.
       dtype: of the three stored bases, "float32", "bfloat16" or "float16". All is computed in
         float32.
+
+    Raises:
+      ValueError: a basis that overflows in dtype, or is not finite.
     """
 
     def __init__(self, model: FmlModel, dtype: str = "float32"):
@@ -123,7 +127,7 @@ class FaceService:
         self._parameters = [
             tf.TensorSpec(shape, tf.float32, name)
             for name, shape in zip(
-                _PARAMETERS,
+                PARAMETERS,
                 (
                     (None, model.config.shape_size),
                     (None, model.config.albedo_size),
@@ -210,6 +214,7 @@ class FaceService:
 
     def _read_files(self, files, mask):
         files = check_shape(files, "image_bytes", "[B, M] with B and M at least 1", (None, None))
+        files = check_frame_count(files, "image_bytes")
         mask = _mask_or_all(mask, files, "image_bytes")
         missing = tf.equal(tf.strings.length(files), 0) & mask
         message = "image_bytes: expected a file for each frame whose frame_mask is true, missing:"
@@ -219,7 +224,7 @@ class FaceService:
 
     def _regress(self, frames, mask):
         parameters = self._encode(frames, mask)
-        return {name: getattr(parameters, name) for name in _PARAMETERS}
+        return {name: getattr(parameters, name) for name in PARAMETERS}
 
     def _identify(self, frames, mask):
         parameters = self._encode(frames, mask)
@@ -239,10 +244,14 @@ class FaceService:
         values = (shape, albedo, rotation, translation, expression, illumination)
         checked = {}
         for spec, value in zip(self._parameters, values):
-            axes = ["B", "M"][: len(spec.shape) - 1 if len(spec.shape) < 3 else 2]
-            expected = f"[{', '.join([*axes, *map(str, spec.shape[len(axes) :])])}]"
-            value = check_shape(value, spec.name, expected, spec.shape.as_list())
-            checked[spec.name] = check_finite(value, spec.name)
+            sizes = spec.shape.as_list()
+            axes = ["B", "M"][: sizes.count(None)]
+            expected = f"[{', '.join([*axes, *map(str, sizes[len(axes) :])])}]"
+            expected += f" with {' and '.join(axes)} at least 1"
+            value = check_shape(value, spec.name, expected, sizes)
+            if "M" in axes:
+                value = check_frame_count(value, spec.name)
+            checked[spec.name] = check_bounded(value, spec.name)
         return self._decode(**check_same_sizes(checked))
 
     def _encode_frames(self, frames, mask):
@@ -313,7 +322,10 @@ class FaceService:
 
 
 def _stored(values, dtype):
-    return tf.Variable(tf.cast(values, dtype), trainable=False)
+    values = tf.cast(values, dtype)
+    if not np.isfinite(tf.cast(values, tf.float32)).all():
+        raise ValueError(f"the model holds numbers that {dtype} cannot store; take another dtype")
+    return tf.Variable(values, trainable=False)
 
 
 def _graph(function, specs):
@@ -336,4 +348,12 @@ def _mask_or_all(mask, frames, of):
 
 def _combine(basis, coefficients):
     """Basis [rows, k] · coefficients [N, k] → [rows, N], in float32."""
-    return tf.matmul(tf.cast(basis, tf.float32), coefficients, transpose_b=True)
+
+    def product(rows):
+        return tf.matmul(tf.cast(rows, tf.float32), coefficients, transpose_b=True)
+
+    if basis.dtype == tf.float32:
+        return product(basis)
+    # In blocks that stay in the cache: a float32 copy of all would go through memory twice.
+    starts = range(0, basis.shape[0], _BLOCK)
+    return tf.concat([product(basis[i : i + _BLOCK]) for i in starts], axis=0)

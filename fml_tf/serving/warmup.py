@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from fml_tf.mesh.files import to_bytes
 from fml_tf.model.fml_model import FmlModel
-from fml_tf.reconstruction.pictures import BACKGROUND, render_face
+from fml_tf.reconstruction.pictures import BACKGROUND, blend, render_face
 from fml_tf.serving.signatures import MASKED
-from fml_tf.structures import FaceParameters
+from fml_tf.structures import PARAMETERS, FaceParameters
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
@@ -33,8 +34,7 @@ def mean_face_crop(model: FmlModel) -> np.ndarray:
     )
     vertices, colours = faces.vertices[..., 0].numpy(), faces.colours[..., 0].numpy()
     picture, coverage = render_face(vertices, colours, model.template, model.camera)
-    picture = np.clip(picture, 0, 1) * coverage[..., None] + BACKGROUND * (1 - coverage[..., None])
-    return np.uint8(np.round(255 * picture))
+    return to_bytes(blend(picture, coverage, BACKGROUND))
 
 
 def example_inputs(model: FmlModel, crop: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
@@ -65,9 +65,7 @@ def example_inputs(model: FmlModel, crop: np.ndarray) -> dict[str, dict[str, np.
             "image_bytes": np.array([[file, b""]], object),
             "frame_mask": mask,
         },
-        "geometry": {
-            name: getattr(parameters, name).numpy() for name in FaceParameters.__annotations__
-        },
+        "geometry": {name: getattr(parameters, name).numpy() for name in PARAMETERS},
     }
 
 
