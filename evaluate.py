@@ -19,7 +19,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import platform
 import sys
 from collections.abc import Sequence
@@ -165,7 +164,7 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
         hashes.append(predictor.content_hash())
-        label = pathlib.Path(folder).resolve().name
+        label = os.path.basename(os.path.abspath(folder))
         for method in predictor.methods(num_frames):
             name = method.name.replace("predictions", label)
             methods.append(dataclasses.replace(method, name=name))
