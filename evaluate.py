@@ -8,11 +8,14 @@ Examples:
       --save_meshes
   python evaluate.py --dataset=now --data_dir=NoW --predictions=theirs/ --compare=now \
       --output_dir=theirs_now
+  python evaluate.py --dataset=now --data_dir=NoW --checkpoint=runs/small \
+      --predictions=deca/,emoca/ --output_dir=peers
 
 Writes results.json (every case and figure), results.md, report.html and pictures to the output
 folder. A run that was cut goes on where it was; docs/evaluation.md describes the protocols.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -70,7 +73,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "or now/test.",
     )
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
-    text("predictions", None, "Score the meshes in this folder instead of a checkpoint's.")
+    flags.DEFINE_list(
+        "predictions",
+        [],
+        "Folders of other methods' meshes to score, alone or beside a checkpoint's.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_enum(
         "predictions_unit",
         "mm",
@@ -137,29 +145,43 @@ def parse_num_frames(texts: Sequence[str]) -> list[int | None]:
 
 
 def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Method], str]:
-    """The methods to score, and the hash of what they predict with.
-
-    On CelebA these are models of several sizes (supplemental, Table 4).
+    """The methods to score, and the hashes of what they predict with, joined by "+".
 
     Raises:
-      FileNotFoundError, ValueError: a checkpoint that cannot be used, or M that are no numbers.
+      FileNotFoundError, ValueError: a checkpoint or a folder that cannot be used, or M that are no
+        numbers.
     """
     num_frames = parse_num_frames(options.num_frames)
-    if bool(options.checkpoint) == bool(options.predictions):
-        raise ValueError("give either --checkpoint, a trained model's folder, or --predictions")
-    if options.predictions:
-        predictor = MeshPredictor(options.predictions, _UNITS_MM[options.predictions_unit])
-        return predictor.methods(num_frames), predictor.content_hash()
-    before = checkpoint_hash(options.checkpoint)
-    model = load_model(options.checkpoint)
-    if checkpoint_hash(options.checkpoint) != before:
-        raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
-    predictor = ModelPredictor(model)
-    if isinstance(protocol, CelebA):
-        if num_frames != [1]:
-            raise ValueError("--num_frames: CelebA has one picture of each case")
-        return TruncatedModels(predictor, protocol.training_pictures()).methods(), before
-    return predictor.methods(num_frames), before
+    if not options.checkpoint and not options.predictions:
+        raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
+    methods, hashes = [], []
+    if options.checkpoint:
+        hashes.append(checkpoint_hash(options.checkpoint))
+        model = load_model(options.checkpoint)
+        if checkpoint_hash(options.checkpoint) != hashes[0]:
+            raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
+        methods += _model_methods(ModelPredictor(model), protocol, num_frames)
+    for folder in options.predictions:
+        predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
+        hashes.append(predictor.content_hash())
+        label = os.path.basename(os.path.abspath(folder))
+        for method in predictor.methods(num_frames):
+            name = method.name.replace("predictions", label)
+            methods.append(dataclasses.replace(method, name=name))
+    names = [method.name.replace(" ", "_") for method in methods]  # as of their folders
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"--predictions: two methods are named {name}; rename the folder")
+    return methods, "+".join(hashes)
+
+
+def _model_methods(predictor, protocol, num_frames):
+    """A model's methods; on CelebA models of several sizes (supplemental, Table 4)."""
+    if not isinstance(protocol, CelebA):
+        return predictor.methods(num_frames)
+    if num_frames != [1]:
+        raise ValueError("--num_frames: CelebA has one picture of each case")
+    return TruncatedModels(predictor, protocol.training_pictures()).methods()
 
 
 def read_results(directory: str, protocol: Protocol) -> dict:
@@ -200,13 +222,15 @@ def evaluate(options: flags.FlagValues) -> dict:
         "predictor": predictor,
     }
     compared = options.compare and read_results(options.compare, protocol)
-    output_dir = open_output(options.output_dir, identity)
+    # What results.json leaves out: it is the same wherever the same data lies.
+    origin = {"data_dir": os.path.abspath(options.data_dir), "fml_tf": __version__}
+    output_dir = open_output(options.output_dir, identity | origin)
     if options.save_meshes:
         methods = [saving_meshes(method, output_dir / "meshes") for method in methods]
     names = list(protocol.cases())[: options.max_cases or None]
     with atomic_path(output_dir / "cases.txt") as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    run_cases(protocol, methods, names, output_dir)
+    run_cases(protocol, methods, names, output_dir, options.data_dir)
     result = {
         "identity": identity,
         "seed": options.seed,
@@ -217,10 +241,11 @@ def evaluate(options: flags.FlagValues) -> dict:
         },
         **collect(protocol, methods, names, output_dir, options.seed),
     }
+    write_json(os.path.join(output_dir, RESULTS_FILE), result)
     if compared:
         result["compared"] = compare_results(protocol, result, compared, options.seed)
         result["compared_identity"] = compared["identity"]
-    write_json(os.path.join(output_dir, RESULTS_FILE), result)
+        write_json(os.path.join(output_dir, RESULTS_FILE), result)
     text = markdown(protocol, result)
     with atomic_path(output_dir / "results.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -240,7 +265,7 @@ def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
         evaluate(options)
     except (OSError, ValueError) as error:
         logging.debug("where it failed:", exc_info=True)
-        print(f"evaluate.py: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"evaluate.py: {(str(error) or repr(error)).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
 
 

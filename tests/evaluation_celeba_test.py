@@ -162,22 +162,30 @@ def test_smaller_models_lie_between_the_mean_and_the_whole(monkeypatch):
     frames = [Frame(f"{i}", picture, is_crop=True) for i, picture in enumerate(pictures)]
     predictor = ModelPredictor(model)
     methods = {m.name: m for m in TruncatedModels(predictor, frames).methods()}
-    assert list(methods) == ["0 vectors", "2 vectors", "4 vectors"]
+    assert list(methods) == ["0 vectors", "2 vectors", "whole model"]
+    assert methods["2 vectors"].note == "PCA of 5 faces in 5 pictures"
+    assert methods["whole model"].note == "4 vectors"
 
     shapes = {
         name: np.stack([method.predict("", [frame]).shape.vertices for frame in frames])
         for name, method in methods.items()
     }
-    whole = shapes["4 vectors"]
+    whole = shapes["whole model"]
     np.testing.assert_allclose(
         shapes["0 vectors"], np.broadcast_to(whole.mean(axis=0), whole.shape), atol=1e-3
     )
     spread = [np.square(whole - shapes[f"{size} vectors"]).sum() for size in (0, 2)]
     assert spread[0] > 2 * spread[1] > 0
     # The face that is left is the one that pose and colours are regressed for.
-    fits = [methods[f"{size} vectors"].predict("", frames[:1]).fit for size in (0, 4)]
+    fits = [methods[name].predict("", frames[:1]).fit for name in ("0 vectors", "whole model")]
     assert not np.allclose(fits[0].positions, fits[1].positions)
     assert load_makehuman("4k").num_vertices == fits[0].positions.shape[1]
+    # ‖d‖₁ / √3 ≤ ‖d‖₂ ≤ ‖d‖₁, and the absolute error is the mean of ‖d‖₁ / 3.
+    euclidean, absolute = fits[1].photometric_distance, fits[1].photometric_error
+    assert np.sqrt(3) * absolute < euclidean < 3 * absolute
+
+    with pytest.raises(ValueError, match="2 vectors: the PCA's faces vary in only 1 component"):
+        TruncatedModels(predictor, [*frames[:2], frames[0]]).methods()
 
 
 def test_made_pictures_are_aligned_as_celebas():

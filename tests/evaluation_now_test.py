@@ -135,17 +135,17 @@ def test_evaluate_scores_a_folder_of_predictions(root, tmp_path, capsys, monkeyp
     given = write_predictions(tmp_path / "theirs", scale=0.1)  # in cm
     out = tmp_path / "out"
     results = run(root, out, "--dataset=now", given)
-    method = results["methods"]["predictions"]
+    method = results["methods"]["theirs"]
     assert method["trials"] == 2 and not method["failed"]
     assert method["distances"]["median"] < 1e-3
     assert (out / "pictures" / "worst.png").is_file()
     assert "| `median` | mm |" in capsys.readouterr().out
     monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
     metrical = ["--dataset=now/metrical", "--predictions_unit=cm", given]
-    method_in_mm = run(root, tmp_path / "metrical", *metrical)["methods"]["predictions"]
+    method_in_mm = run(root, tmp_path / "metrical", *metrical)["methods"]["theirs"]
     assert method_in_mm["distances"]["median"] < 1e-3
     # Each challenge has its part of all points.
-    parts = [part["predictions"]["distances"] for part in results["subsets"].values()]
+    parts = [part["theirs"]["distances"] for part in results["subsets"].values()]
     assert list(results["subsets"]) == ["multiview_neutral", "selfie"]
     assert sum(part["points"] for part in parts) == method["distances"]["points"]
     # Both show one subject, of whom no interval can be told.
@@ -157,10 +157,10 @@ def test_pictures_without_a_scan_can_be_handed_in(root, tmp_path):
     (root / "imagepathsvalidation.txt").rename(root / "imagepathstest.txt")
     given = write_predictions(tmp_path / "theirs", scale=1.0)
     out = tmp_path / "out"
-    method = run(root, out, "--dataset=now/test", given, "--save_meshes")["methods"]["predictions"]
+    method = run(root, out, "--dataset=now/test", given, "--save_meshes")["methods"]["theirs"]
     assert method["trials"] == 2 and not method["failed"] and not method["summaries"]
     for picture in PICTURES:
-        stem = out / "meshes" / "predictions" / picture
+        stem = out / "meshes" / "theirs" / picture
         assert np.load(stem.with_suffix(".npy")).shape == (7, 3)
         assert len(read_mesh(stem.with_suffix(".obj")).vertices) == 4069
 

@@ -13,7 +13,7 @@ import evaluate
 from datasets import synthetic_faces
 from datasets.synthetic_faces.synthetic_faces_dataset_builder import SyntheticFacesConfig
 from fml_tf.config import ModelConfig
-from fml_tf.evaluation import modes
+from fml_tf.evaluation import modes, predictors
 from fml_tf.evaluation.mesh_predictions import saving_meshes
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.evaluation.predictors import Method, ModelPredictor
@@ -22,8 +22,9 @@ from fml_tf.evaluation.protocols.synthetic_faces import (
     crop_rotation,
     light_error,
 )
-from fml_tf.evaluation.runner import groups, open_output
+from fml_tf.evaluation.runner import open_output
 from fml_tf.mesh.alignment import Similarity
+from fml_tf.mesh.files import write_obj
 from fml_tf.model.fml_model import FmlModel
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.template.basel import read_bfm
@@ -164,13 +165,6 @@ def test_light_error_ignores_gain_and_sees_direction():
     assert light_error(turned, light, none) > 1
 
 
-def test_groups_see_the_same_frames():
-    assert groups(4, 1) == [[0], [1], [2], [3]]
-    assert groups(5, 2) == [[0, 1], [2, 3]]
-    assert groups(1, 2) == [] and groups(0, None) == []
-    assert groups(3, None) == [[0, 1, 2]]
-
-
 def test_averaging_is_the_mean_of_the_single_faces(model, protocol):
     case = protocol.load(next(iter(protocol.cases())))
     # Only a model with other identities than zero can tell.
@@ -234,7 +228,7 @@ def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
     run(checkpoint=None, predictions=meshes, compare=out, output_dir=theirs)
     ours = first["methods"]["pooled 1"]["summaries"]["per_vertex"]["mean"]
     read = results(theirs)
-    assert read["methods"]["predictions"]["summaries"]["per_vertex"]["mean"] == pytest.approx(
+    assert read["methods"]["meshes"]["summaries"]["per_vertex"]["mean"] == pytest.approx(
         ours, abs=1e-4
     )
     assert abs(read["compared"][0]["difference"]) < 1e-3
@@ -245,10 +239,33 @@ def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
     gone.unlink()
     failed = tmp_path / "failed"
     run(checkpoint=None, predictions=meshes, output_dir=failed)
-    method = results(failed)["methods"]["predictions"]
+    method = results(failed)["methods"]["meshes"]
     assert len(method["failed"]) == 2 and method["summaries"]["per_vertex"]["cases"] == 1
     text = (failed / "results.md").read_text()
     assert "| 2 of 4 |" in text and "## Failed" in text and gone.stem in text
+
+
+def test_a_model_and_its_peers_in_one_run(run, protocol, tmp_path, monkeypatch):
+    monkeypatch.setattr("fml_tf.evaluation.protocols.synthetic_faces._FIT_STRIDE", 40)
+    monkeypatch.setattr(evaluate, "write_pictures", lambda *_: {})  # takes long
+    for folder in ("deca", "another topology"):
+        (tmp_path / folder).mkdir()
+        for name in protocol.cases():
+            shape = perfect_fit(protocol.load(name).truth, [0]).shape
+            triangles = shape.triangles[:: 1 if folder == "deca" else -1]
+            write_obj(tmp_path / folder / f"{name}.obj", shape.vertices, triangles)
+            np.save(tmp_path / folder / f"{name}.npy", shape.seven)
+    run(predictions=f"{tmp_path}/deca,{tmp_path}/another topology/")
+    found = results(tmp_path / "out")
+    assert list(found["methods"]) == ["mean face", "pooled 1", "deca", "another topology"]
+    assert len(found["identity"]["predictor"].split("+")) == 3
+    measures = {(row["theirs"], row["ours"]): row["measure"] for row in found["paired"]}
+    assert measures["pooled 1", "deca"] == "per_vertex"
+    assert measures["deca", "another topology"] == "surface"
+    assert "| another topology | deca | `surface` |" in (tmp_path / "out/results.md").read_text()
+
+    with pytest.raises(SystemExit):
+        run(predictions=f"{tmp_path}/deca,{tmp_path}/out/../deca", output_dir=tmp_path / "twice")
 
 
 def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint):
@@ -267,7 +284,7 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
     refused("give --save_meshes", dataset="now/test")
     refused("no pictures of CelebA", dataset="celeba", data_dir=tmp_path)
     refused("holds no subject_NN", dataset="micc", data_dir=tmp_path)
-    refused("give either", checkpoint=None)
+    refused("give --checkpoint", checkpoint=None)
     refused("no such folder of predictions", checkpoint=None, predictions=tmp_path / "none")
     refused("holds no checkpoint", checkpoint=tmp_path)
     refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")
@@ -280,6 +297,29 @@ def test_a_crop_of_another_size_is_refused(model):
     frame = Frame("a/b", np.zeros((96, 96, 3), np.uint8), is_crop=True)
     with pytest.raises(ValueError, match="a/b: a crop of"):
         ModelPredictor(model).crops([frame])
+
+
+def test_a_face_box_that_is_given_is_taken_at_its_word(model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        predictors, "prepare_image", lambda *arguments: asked.append(arguments[-1].min_confidence)
+    )
+    predictor, image = ModelPredictor(model), np.zeros((240, 240, 3), np.uint8)
+    for frame in (Frame("a", image), Frame("b", image, box=(60, 60, 180, 180))):
+        with pytest.raises(AttributeError):  # no crop came back
+            predictor.crops([frame])
+    assert asked == [0.3, 0.0]
+
+
+def test_a_face_that_is_not_in_the_crop_has_no_score(model, monkeypatch):
+    monkeypatch.setattr(predictors, "photometric_weights", lambda *_: tf.one_hot([0, 9], 2))
+    frames = [Frame(f"{i}", np.zeros((240, 240, 3), np.uint8), is_crop=True) for i in range(2)]
+    with pytest.raises(ValueError, match="is seen in crop 1"):
+        ModelPredictor(model).predict_pooled("", frames)
+
+
+def test_images_of_one_person_are_of_one_person(protocol):
+    assert protocol.person("000001") == protocol.person("000001__") == "000001"
 
 
 def test_saved_names_may_have_dots(tmp_path, protocol):

@@ -28,6 +28,7 @@ def markdown(protocol: Protocol, result: dict) -> str:
         "all points: median, mean ± SD.",
     ]
     lines += [f"- `{m.name}`: {m.meaning}" for m in protocol.measures]
+    lines += [f"- `{name}`: {m['note']}" for name, m in methods.items() if m["note"]]
     lines += _quoted(protocol.name)
     lines += _subsets(protocol, result)
     lines += _comparisons("Paired comparisons", result["paired"])
@@ -73,33 +74,38 @@ def _subsets(protocol, result):
 def _comparisons(title, rows):
     if not rows:
         return []
-    lines = ["", f"## {title}", "", *_table_head("ours", "theirs", "difference", "p", "cases")]
+    columns = ("ours", "theirs", "measure", "difference", "p", "cases")
+    lines = ["", f"## {title}", "", *_table_head(*columns)]
     for row in rows:
         difference = f"{row['difference']:+.3f}{_interval(row['interval'])}"
-        lines += _row(
-            row["ours"], row["theirs"], difference, f"{row['p_value']:.2g}", str(row["cases"])
-        )
+        test = f"{row['p_value']:.2g}", str(row["cases"])
+        lines += _row(row["ours"], row["theirs"], f"`{row['measure']}`", difference, *test)
     return [
         *lines,
         "",
-        f"Of `{rows[0]['measure']}`; negative: ours is better. "
-        "Two-sided p of a paired sign-flip permutation test.",
+        "Negative: ours is better. Two-sided p of a paired sign-flip permutation test.",
     ]
 
 
 def _failures(methods):
-    """What failed, with the methods for which it did, and the frames that were passed over."""
-    failed, left_out = {}, {}
+    """What failed, with the methods for which it did, and what they passed over."""
+    failed, left_out, too_few = {}, {}, {}
     for name, method in methods.items():
         for trial in method["failed"]:
             key = f"{', '.join(trial['frames'])} {trial['reason']}".strip()
             failed.setdefault(key, []).append(name)
+        for case in method["too_few_frames"]:
+            too_few.setdefault(case, []).append(name)
         for frame in method["left_out"]:
             left_out.setdefault(frame, []).append(name)
     lines = []
     if failed:
         lines += ["", "## Failed", ""]
-        lines += [f"- {key} ({', '.join(names)})" for key, names in failed.items()]
+        # A case that could not be read has several trials of one method.
+        lines += [f"- {key} ({', '.join(dict.fromkeys(names))})" for key, names in failed.items()]
+    if too_few:
+        lines += ["", "## Cases with too few frames", ""]
+        lines += [f"- {case} ({', '.join(names)})" for case, names in too_few.items()]
     if left_out:
         lines += ["", "## Frames left out, with no usable face", ""]
         lines += [f"- {frame} ({', '.join(names)})" for frame, names in left_out.items()]

@@ -27,30 +27,51 @@ class TruncatedModels:
     Args:
       predictor: of the whole model.
       pictures: of people, for the PCA; not the ones that are scored. Those that cannot be read, or
-        in which no face is found, are passed over.
+        in which no face is found, are passed over; the methods' notes tell how many were used.
+
+    Raises:
+      ValueError: fewer than two faces in the pictures.
     """
 
     def __init__(self, predictor: ModelPredictor, pictures: Sequence[Frame]):
         self._predictor, self._pictures = predictor, pictures
+        identities = []
+        for frame in tqdm(pictures, desc="faces for the PCA", unit="picture"):
+            try:
+                identities.append(predictor.identity([frame]))
+            except (OSError, ValueError):
+                continue
+        if len(identities) < 2:
+            raise ValueError("no faces in the pictures that the PCA needs")
+        self._num_faces = len(identities)
+        # In the coordinates of `_bases`.
+        self._components = [
+            principal_components(np.stack(parameters) @ basis.T, self._num_faces)
+            for parameters, basis in zip(zip(*identities), self._bases)
+        ]
 
     def methods(self) -> list[Method]:
         """A method for each size of the table that the model and the pictures suffice for.
 
-        The last is the whole model, named by the number of its vectors.
+        The last is the whole model.
+
+        Raises:
+          ValueError: the faces found in the pictures vary in fewer components than a size needs.
         """
         config = self._predictor.model.config
         whole = max(config.shape_size, config.albedo_size)
         sizes = [size for size in TABLE_SIZES if size < min(whole, len(self._pictures))]
-        methods = [
-            Method(f"{size} vectors", 1, functools.partial(self._predict, size)) for size in sizes
-        ]
-        return [*methods, Method(f"{whole} vectors", 1, self._predictor.predict_pooled)]
+        note = f"PCA of {self._num_faces} faces in {len(self._pictures)} pictures"
+        methods = []
+        for size in sizes:
+            restrict = self._restriction(size)
+            predict = functools.partial(self._predictor.predict_pooled, restrict_identity=restrict)
+            methods.append(Method(f"{size} vectors", 1, predict, note))
+        whole_model = Method("whole model", 1, self._predictor.predict_pooled, f"{whole} vectors")
+        return [*methods, whole_model]
 
-    def _predict(self, size, case, frames):
-        return self._predictor.predict_pooled(case, frames, self._restrictions(size))
-
-    @functools.cache  # noqa: B019 - lives as long as the run
-    def _restrictions(self, size):
+    def _restriction(self, size):
+        """How `predict_pooled` keeps only the first components."""
         components, bases = self._components, self._bases
         maps = [projection(part, basis, size) for part, basis in zip(components, bases)]
 
@@ -73,22 +94,6 @@ class TruncatedModels:
         bases = tf.reshape(shape, (-1, face_model.shape_size)), face_model.albedo_basis.value
         return [np.linalg.qr(basis.numpy().astype(np.float64), mode="r") for basis in bases]
 
-    @functools.cached_property
-    def _components(self) -> list[PrincipalComponents]:
-        """Of the faces of the pictures, in the coordinates of `_bases`."""
-        identities = []
-        for frame in tqdm(self._pictures, desc="faces for the PCA", unit="picture"):
-            try:
-                identities.append(self._predictor.identity([frame]))
-            except (FileNotFoundError, ValueError):
-                continue
-        if len(identities) < 2:
-            raise ValueError("no faces in the pictures that the PCA needs")
-        return [
-            principal_components(np.stack(parameters) @ basis.T, len(identities))
-            for parameters, basis in zip(zip(*identities), self._bases)
-        ]
-
 
 def projection(
     components: PrincipalComponents, basis: np.ndarray, size: int
@@ -103,7 +108,14 @@ def projection(
 
     Returns:
       The fixed point [g] and the matrix [g, g] float32: x ↦ fixed + matrix · (x − fixed).
+
+    Raises:
+      ValueError: there are fewer components.
     """
+    if components.basis.shape[1] < min(size, basis.shape[1]):
+        raise ValueError(
+            f"{size} vectors: the PCA's faces vary in only {components.basis.shape[1]} components"
+        )
     inverse = np.linalg.pinv(basis, rcond=1e-9)
     kept = components.basis[:, :size]
     matrix = inverse @ kept @ (kept.T @ basis)

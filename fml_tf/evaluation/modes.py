@@ -5,8 +5,8 @@ r"""Modes of variation of what a model reconstructs (paper, supplemental, sectio
 
 PCA on the neutral shapes and the albedos of a data set's people, by default those of the training,
 gives a statistical model of the faces that the network makes. Writes `model.h5` in the layout of
-the Basel Face Model 2017, with `model.landmarks.txt` beside it, which `--template=modes/model.h5`
-loads back, and pictures of the first modes at ±3 standard deviations.
+the Basel Face Model 2017, with `model.landmarks.txt` beside it, and pictures of the first modes at
+±3 standard deviations. `--template=modes/model.h5` loads its mean shape, expressions and landmarks.
 """
 
 import dataclasses

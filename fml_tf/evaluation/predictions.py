@@ -64,7 +64,10 @@ class FaceFit:
       rotation: [M, 3] rotation vectors, model to camera space of each crop.
       positions: [M, V, 2] crop px.
       illumination: [M, 9, 3].
-      photometric_error: [M] in [0, 255], over the visible vertices of the face region.
+      photometric_error: [M] in [0, 255], mean absolute difference over the three channels and the
+        visible vertices of the face region.
+      photometric_distance: [M] in [0, 255·√3], mean Euclidean distance of the colours of the same
+        vertices; None where colours are not compared.
     """
 
     landmark_vertices: np.ndarray
@@ -74,6 +77,7 @@ class FaceFit:
     positions: np.ndarray
     illumination: np.ndarray
     photometric_error: np.ndarray
+    photometric_distance: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -35,11 +35,13 @@ class Method:
       name: such as "pooled 4"; a file name too.
       num_frames: M, frames that one prediction is made from; None for all of a case.
       predict: see `Predict`.
+      note: what readers of the figures need to know of it.
     """
 
     name: str
     num_frames: int | None
     predict: Predict
+    note: str = ""
 
 
 class ModelPredictor:
@@ -48,7 +50,8 @@ class ModelPredictor:
     Args:
       model: the model.
       min_face_size: least width of a face's crop in a picture, px.
-      min_confidence: least mean confidence of its landmarks.
+      min_confidence: least mean confidence of its landmarks, where the face had to be searched
+        for: a face box that a data set gives is taken at its word.
     """
 
     def __init__(self, model: FmlModel, min_face_size: int = 60, min_confidence: float = 0.3):
@@ -67,12 +70,12 @@ class ModelPredictor:
         self._crops: dict[str, np.ndarray | FaceError] = {}
 
     def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
-        """Mean face; then for each M single frames averaged, and features pooled (the paper).
+        """Mean face, of the first M; then for each M single frames averaged, and pooled features.
 
         An M of None takes all frames of a case that show a usable face, so that those of a video
         which do not are no failure.
         """
-        methods = [self._method("mean face", num_frames[-1], self._predict_mean)]
+        methods = [self._method("mean face", num_frames[0], self._predict_mean)]
         for count in num_frames:
             label = "all" if count is None else str(count)
             if count != 1:
@@ -132,7 +135,10 @@ class ModelPredictor:
         finder, detector = _detectors()
         finder.box = frame.box
         points = template.mean_shape[template.landmark_vertices]
-        return prepare_image(frame.image, detector, points, self._settings).crop
+        settings = self._settings
+        if frame.box is not None:
+            settings = dataclasses.replace(settings, min_confidence=0.0)
+        return prepare_image(frame.image, detector, points, settings).crop
 
     def _predict_mean(self, _, frames):
         batch = self._batch(frames)
@@ -173,13 +179,18 @@ class ModelPredictor:
         return tf.constant(self.crops(frames)[None], tf.float32) / 255.0
 
     def _decode(self, batch, parameters):
+        """Raises ValueError where a frame shows nothing of the predicted face."""
         model, template = self.model, self.model.template
         with without_xla():  # which would compile anew for each M
             faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)
         weights = photometric_weights(faces.visible, everywhere, self._face)
+        unseen = np.flatnonzero(~np.any(weights, axis=0))
+        if len(unseen):
+            raise ValueError(f"no vertex of the predicted face is seen in crop {unseen[0]}")
         error = photometric_error_rgb(faces.colours, observed, weights)
+        distance = _photometric_distance(faces.colours, observed, weights)
         expressions = model.face_model.expression_displacements(parameters.expression[0])
         vertices = faces.identity_vertices[..., 0].numpy().astype(np.float64)
         return Prediction(
@@ -192,6 +203,7 @@ class ModelPredictor:
                 positions=_frames_first(faces.positions),
                 illumination=parameters.illumination[0].numpy(),
                 photometric_error=error.numpy(),
+                photometric_distance=distance.numpy(),
             ),
             draw=lambda m: render_frame_pictures(
                 batch[0, m].numpy(), faces, m, 0, template, model.camera
@@ -220,6 +232,13 @@ def hash_files(paths: Sequence[pathlib.Path]) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _photometric_distance(colours, observed, weights):
+    """[N] mean Euclidean distance in RGB, [0, 255], over the weighed vertices [V, N]."""
+    difference = tf.where(weights[:, None] > 0, colours - observed, 0.0)
+    total = tf.reduce_sum(weights * tf.norm(difference, axis=1), axis=0)
+    return 255.0 * total / tf.reduce_sum(weights, axis=0)
 
 
 def _frames_first(values):

@@ -45,7 +45,7 @@ def write_pictures(
     """
     folder = output_dir / PICTURE_FOLDER
     folder.mkdir(exist_ok=True)
-    measure, paths = protocol.measures[0], {}
+    paths = {}
     distances, means = {}, {}
     for method in methods:
         if method.name not in result["methods"]:
@@ -71,14 +71,20 @@ def write_pictures(
         paths["Where the error is, on the mean face"] = folder / "heat_maps.png"
         _write_png(folder / "heat_maps.png", heat_maps(means, limit))
 
-    usable = [m for m in methods if case_figures(result, m.name, measure.name)]
-    if usable:
-        method = usable[-1]
-        figures = case_figures(result, method.name, measure.name)
+    scored = [
+        (method, measure, figures)
+        for method in reversed(methods)
+        for measure in protocol.measures
+        if (figures := case_figures(result, method.name, measure.name))
+    ]
+    if scored:
+        method, measure, figures = scored[0]
         order = sorted(figures, key=figures.get)
         chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
         for rank, name in chosen.items():
-            sheet = _sheet(protocol, method, name, limit)
+            trials = result["cases"][name][method.name]
+            trial = _nearest(trials, measure.name, figures[name])
+            sheet = _sheet(protocol, method, name, trial, limit)
             if sheet is not None:
                 figure = f"{figures[name]:.2f} {measure.unit}"
                 title = f"{rank.capitalize()} by {measure.name}: {name}, {method.name}, {figure}"
@@ -110,14 +116,17 @@ def _mean_of_region(region, rows):
     return errors
 
 
-def _sheet(protocol, method, name, limit):
-    """Pictures of a case's first group; scored again, which gives the same."""
+def _nearest(trials, measure, value):
+    """The number of the trial whose figure is nearest to the case's."""
+    having = [i for i, trial in enumerate(trials) if measure in trial.get("figures", {})]
+    return min(having, key=lambda i: abs(trials[i]["figures"][measure] - value))
+
+
+def _sheet(protocol, method, name, trial, limit):
+    """Pictures of one trial of a case; scored again, which gives the same."""
     case = protocol.load(name)
-    frames = groups(len(case.frames), method.num_frames)[0]
-    try:
-        prediction, score = score_group(protocol, method, case, frames)
-    except (FileNotFoundError, ValueError):
-        return None  # another of the case's groups gave its figure
+    frames = groups(len(case.frames), method.num_frames)[trial]
+    prediction, score = score_group(protocol, method, case, frames)
     if score.error_map is None:
         return colour_sheet(prediction.draw(0)) if prediction.draw else None
     return case_sheet([case.frames[i].image for i in frames], score.error_map, limit)

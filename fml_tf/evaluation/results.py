@@ -22,10 +22,10 @@ def collect(
 
     Returns:
       JSON with `methods`: by name, `summaries` of each measure over the cases, `distances`
-      (median, mean, standard deviation over all points of all trials), `failed` trials and the
-      number of `trials`; `subsets`: the same for each part of the data set; `paired`: comparisons
-      of each two methods by the main measure; `cases`: by name and method, the trials with all
-      figures.
+      (median, mean, standard deviation over all points of all trials), `failed` trials, the number
+      of `trials`, the cases with `too_few_frames` and the method's `note`; `subsets`: the same for
+      each part of the data set; `paired`: comparisons of each two methods by the first measure
+      that both have; `cases`: by name and method, the trials with all figures.
     """
     num_frames = protocol.cases()
     cases, distances, subsets = {}, {}, {}
@@ -45,7 +45,11 @@ def collect(
             if applied:
                 trials = {name: cases[name][method.name] for name in applied}
                 points = [distances[name, method.name] for name in applied]
-                found[method.name] = _summarise_method(protocol, trials, points, seed)
+                found[method.name] = {
+                    **_summarise_method(protocol, trials, points, seed),
+                    "too_few_frames": [name for name in members if name not in trials],
+                    "note": method.note,
+                }
         return found
 
     result = {
@@ -69,7 +73,8 @@ def case_figures(result: dict, method: str, measure: str) -> dict[str, float]:
 def compare_results(protocol: Protocol, ours: dict, theirs: dict, seed: int) -> list[dict]:
     """Paired comparison of the methods that two evaluations share, on the cases that they share.
 
-    By the protocol's main measure.
+    By the first of the protocol's measures that both have for a case: meshes of another topology
+    have no per-vertex error.
 
     Where they share no method, as with `--predictions`, each of ours against each of theirs.
 
@@ -81,9 +86,7 @@ def compare_results(protocol: Protocol, ours: dict, theirs: dict, seed: int) -> 
     rows = [_pair(protocol, ours, a, theirs, b, seed) for a, b in pairs]
     rows = [row for row in rows if row]
     if not rows:
-        raise ValueError(
-            f"the evaluations share no case with the figure {protocol.measures[0].name!r}"
-        )
+        raise ValueError("the evaluations share no case with a figure of the same measure")
     return rows
 
 
@@ -139,11 +142,13 @@ def _pairs(protocol, result, seed):
 
 
 def _pair(protocol, result_a, method_a, result_b, method_b, seed):
-    measure = protocol.measures[0].name
-    ours = case_figures(result_a, method_a, measure)
-    theirs = case_figures(result_b, method_b, measure)
-    shared = [name for name in ours if name in theirs]
-    if not shared:
+    for measure in protocol.measures:
+        ours = case_figures(result_a, method_a, measure.name)
+        theirs = case_figures(result_b, method_b, measure.name)
+        shared = [name for name in ours if name in theirs]
+        if shared:
+            break
+    else:
         return None
     comparison = compare(
         [ours[name] for name in shared],
@@ -154,7 +159,7 @@ def _pair(protocol, result_a, method_a, result_b, method_b, seed):
     return {
         "ours": method_a,
         "theirs": method_b,
-        "measure": measure,
+        "measure": measure.name,
         "difference": _rounded(comparison.difference),
         "interval": comparison.interval and [_rounded(v) for v in comparison.interval],
         "p_value": _rounded(comparison.p_value),

@@ -23,16 +23,20 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
 
     Args:
       output_dir: of the run.
-      identity: what its scores depend on: protocol, settings, hash of what predicts.
+      identity: what its scores depend on: protocol, settings, hash of what predicts, where the
+        data is.
 
     Raises:
-      ValueError: the folder holds scores of something else.
+      ValueError: the folder holds scores of something else, or a damaged record of what.
     """
     output_dir = pathlib.Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / IDENTITY_FILE
     if path.exists():
-        stored = json.loads(path.read_text())
+        try:
+            stored = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise ValueError(f"{path}: damaged; give another --output_dir") from None
         differing = [key for key in identity if stored.get(key) != identity[key]]
         if differing:
             raise ValueError(
@@ -47,22 +51,40 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
 def groups(num_frames: int, size: int | None) -> list[list[int]]:
     """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
 
-    So every M sees the same pictures, and a case's figure is the mean over its groups. None makes
-    one group of all.
+    Where each M divides the number of frames, every M thus sees the same pictures. None makes one
+    group of all.
     """
     size = size or max(1, num_frames)
     return [list(range(i, i + size)) for i in range(0, num_frames - size + 1, size)]
 
 
 def run_cases(
-    protocol: Protocol, methods: Sequence[Method], names: Sequence[str], output_dir: pathlib.Path
+    protocol: Protocol,
+    methods: Sequence[Method],
+    names: Sequence[str],
+    output_dir: pathlib.Path,
+    data_dir: str,
 ) -> None:
     """Scores every case by every method and keeps each case's result in a file of its own.
 
-    What has a file is not done again, except for cases in which something failed: those are tried
+    What has a file is not done again, except for cases that could not be read: those are tried
     again. A method whose M is more than a case has frames does not apply to it.
+
+    Args:
+      protocol: of the cases.
+      methods: to score.
+      names: of the cases.
+      output_dir: of `open_output`.
+      data_dir: of the data set; reasons of failures are told without it.
+
+    Raises:
+      ValueError: no case has as many frames as a method needs.
     """
     num_frames = protocol.cases()
+    most = max((num_frames[name] for name in names), default=0)
+    for method in methods:
+        if method.num_frames and method.num_frames > most:
+            raise ValueError(f"--num_frames={method.num_frames}: no case has more than {most}")
     for name in tqdm(names, desc=f"evaluate {protocol.name}", unit="case"):
         pending = [
             method
@@ -74,16 +96,19 @@ def run_cases(
             continue
         try:
             case = protocol.load(name)
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
+            trial = {"frames": [], "failed": _reason(error, data_dir)}
             for method in pending:
-                trials = [{"frames": [], "failed": _one_line(error)}]
+                trials = [trial for _ in groups(num_frames[name], method.num_frames)]
                 _write_case(output_dir, method, name, trials, [])
             continue
         for method in pending:
-            score_case(protocol, method, case, output_dir)
+            score_case(protocol, method, case, output_dir, data_dir)
 
 
-def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathlib.Path) -> None:
+def score_case(
+    protocol: Protocol, method: Method, case: Case, output_dir: pathlib.Path, data_dir: str
+) -> None:
     """Scores all groups of a case's frames and writes the case's file.
 
     A case that turns out to have too few frames for any counts as failed.
@@ -95,8 +120,8 @@ def score_case(protocol: Protocol, method: Method, case: Case, output_dir: pathl
         trial = {"frames": [case.frames[i].name for i in frames]}
         try:
             prediction, score = score_group(protocol, method, case, frames)
-        except (FileNotFoundError, ValueError) as error:
-            trials.append({**trial, "failed": _one_line(error)})
+        except (OSError, ValueError) as error:
+            trials.append({**trial, "failed": _reason(error, data_dir)})
             continue
         if prediction.left_out:
             trial["left_out"] = list(prediction.left_out)
@@ -111,11 +136,16 @@ def score_group(
     """Predicts from the frames of those numbers and scores it.
 
     Raises:
-      FileNotFoundError, ValueError: they cannot be predicted from, or the prediction not scored.
+      OSError, ValueError: they cannot be predicted from, or the prediction not scored, or by a
+        figure that is not finite.
     """
     prediction = method.predict(case.name, [case.frames[i] for i in frames])
     used = [i for i in frames if case.frames[i].name not in prediction.left_out]
-    return prediction, protocol.score(case, used, prediction)
+    score = protocol.score(case, used, prediction)
+    for figure, value in score.figures.items():
+        if not np.isfinite(value):
+            raise ValueError(f"{case.name}: {figure} is {value}")
+    return prediction, score
 
 
 def read_case(output_dir: pathlib.Path, method: Method, name: str) -> tuple[list, np.ndarray]:
@@ -141,7 +171,9 @@ def _is_done(output_dir, method, name):
     path = _case_path(output_dir, method, name)
     if not path.exists():
         return False
-    return not any("failed" in trial for trial in json.loads(path.read_text())["trials"])
+    trials = json.loads(path.read_text())["trials"]
+    # A failed trial without frames is of a case that could not be read.
+    return not any("failed" in trial and not trial["frames"] for trial in trials)
 
 
 def _case_path(output_dir, method, name):
@@ -150,5 +182,6 @@ def _case_path(output_dir, method, name):
     return output_dir / _CASE_FOLDER / method.name.replace(" ", "_") / file_name
 
 
-def _one_line(error):
-    return str(error).splitlines()[0]
+def _reason(error, data_dir):
+    line = (str(error) or repr(error)).splitlines()[0]
+    return line.replace(f"{pathlib.Path(data_dir)}{os.sep}", "")

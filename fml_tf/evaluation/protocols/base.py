@@ -112,7 +112,7 @@ class Protocol(TypingProtocol):
         """Reads a case.
 
         Raises:
-          FileNotFoundError, ValueError: a file is missing or damaged; the message names it.
+          OSError, ValueError: a file is missing or damaged; the message names it.
         """
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:

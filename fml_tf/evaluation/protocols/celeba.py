@@ -41,7 +41,10 @@ class CelebA(Protocol):
 
     name = "celeba"
     template_region = None
-    measures = (Measure("photometric", "RGB", "mean photometric error of a picture, [0, 255]"),)
+    measures = (
+        Measure("euclidean", "RGB", "mean Euclidean distance of the colours, channels in [0, 255]"),
+        Measure("photometric", "RGB", "mean absolute difference of the channels, [0, 255]"),
+    )
 
     def __init__(self, root: str, seed: int):
         self._source = _open(pathlib.Path(root))
@@ -67,15 +70,15 @@ class CelebA(Protocol):
         """See `Protocol.score`.
 
         Raises:
-          ValueError: a mesh without colours, from a file, or a face that is not in the crop.
+          ValueError: a mesh without colours, from a file.
         """
         del case, frames
         if prediction.fit is None:
             raise ValueError("CelebA compares colours: meshes from files cannot be scored")
+        (distance,) = prediction.fit.photometric_distance
         (error,) = prediction.fit.photometric_error
-        if not error > 0:
-            raise ValueError("no vertex of the predicted face is seen in the crop")
-        return Score({"photometric": float(error)}, np.zeros(0), None)
+        figures = {"euclidean": float(distance), "photometric": float(error)}
+        return Score(figures, np.zeros(0), None)
 
     def training_pictures(self) -> Sequence[Frame]:
         """As many pictures of the training partition, read when they are asked for."""

@@ -54,7 +54,11 @@ class MiccFlorence(Protocol):
         self._subjects = sorted(path.name for path in self._root.glob("subject_*"))
         if not self._subjects:
             raise FileNotFoundError(f"{root}: holds no subject_NN")
-        self.settings = {"frames_per_video": NUM_FRAMES}
+        given = (self._root / LANDMARK_FOLDER).is_dir()
+        self.settings = {
+            "frames_per_video": NUM_FRAMES,
+            "landmarks": "given" if given else "found",
+        }
 
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""

@@ -40,7 +40,7 @@ MEASURES = (
     Measure("expression", "mm", "RMS difference of the expressions' displacements"),
     Measure("rotation", "°", "angle between true and predicted head pose"),
     Measure("landmarks", "px", "mean distance to the true landmarks in the crop"),
-    Measure("photometric", "RGB", "mean photometric error, [0, 255]"),
+    Measure("photometric", "RGB", "mean absolute difference of the colours, [0, 255]"),
     Measure("albedo", "RGB", "mean difference of the albedo, [0, 255]"),
     Measure("albedo_gain", "RGB", "the same after the best gain of each channel"),
     Measure("light", "%", "RMS difference of the shading over directions, after the best gain"),
@@ -73,6 +73,10 @@ class SyntheticFaces(Protocol):
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
         return {name: len(example["frames"]) for name, example in self._examples.items()}
+
+    def person(self, name: str) -> str:
+        """See `Protocol.person`."""
+        return name.rstrip("_")  # what tells several images of one person apart
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`."""
