@@ -66,7 +66,8 @@ class Bu3dfe(Protocol):
     points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one a line; without it 324
     of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it tells
     in lines VERTEX X Y Z where vertices of the "4k" template lie on the scan; without it the
-    template is registered.
+    template is registered, and the main measure is that of the surface: where shape alone does not
+    tell one place from the next, registered places stay near the mean face's, and favour it.
 
     Args:
       root: the folder.
@@ -78,11 +79,6 @@ class Bu3dfe(Protocol):
 
     name = "bu3dfe"
     template_region = None
-    measures = (
-        Measure("per_vertex", "mm", "per-vertex RMSE after similarity alignment"),
-        Measure("per_vertex_rigid", "mm", "the same after rigid alignment: size counts"),
-        Measure("surface", "mm", "mean distance of the scan to the face after ICP with scale"),
-    )
 
     def __init__(self, root: str):
         self._root = require_folder(pathlib.Path(root), "BU-3DFE's folders F0001 to M0044")
@@ -97,7 +93,8 @@ class Bu3dfe(Protocol):
             else f"{len(self._names)} of seed {_SEED}",
             "correspondence": "given" if self._given else "registered",
         }
-        self._points: dict[str, np.ndarray] = {}
+        self.measures = _measures(self._given)
+        self._registered: dict[str, np.ndarray] = {}
 
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
@@ -109,30 +106,42 @@ class Bu3dfe(Protocol):
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is a `ScanTruth`."""
-        subject = self._root / name.split("_")[0]
-        scan = one_file(subject, f"{name}??_F3D.wrl", "the scan")
+        scan, mesh, landmarks = self._read_scan(name)
+        photographs = split_texture(read_image(scan.with_suffix(".bmp")), mesh, landmarks, scan)
+        frames = [
+            Frame(f"{scan.parent.name}/{name}/{side}", image, box=box)
+            for side, (image, box) in enumerate(photographs)
+        ]
+        if self._given:
+            points = read_correspondence(self._root / CORRESPONDENCE_FOLDER / f"{name}.txt")
+        else:
+            points = self.register(name)
+        truth = ScanTruth(mesh.vertices, mesh.triangles, seven_of_83(landmarks), points)
+        return Case(name, frames, truth)
+
+    def register(self, name: str) -> np.ndarray:
+        """The places [V, 3] of the "4k" template's face on a scan by registration, NaN for none.
+
+        Raises:
+          FileNotFoundError, ValueError: as `load`; the template does not come to lie on the scan.
+        """
+        if name not in self._registered:
+            _, mesh, landmarks = self._read_scan(name)
+            self._registered[name] = registered_correspondence(mesh, landmarks)
+        return self._registered[name]
+
+    def _read_scan(self, name):
+        scan = one_file(self._root / name.split("_")[0], f"{name}??_F3D.wrl", "the scan")
         mesh = read_vrml(scan)
         _, landmarks = read_indexed_points(scan.with_suffix(".bnd"))
         if len(landmarks) != 83:
             raise ValueError(f"{scan.with_suffix('.bnd')}: {len(landmarks)} points, not 83")
-        photographs = split_texture(read_image(scan.with_suffix(".bmp")), mesh, landmarks, scan)
-        frames = [
-            Frame(f"{subject.name}/{name}/{side}", image, box=box)
-            for side, (image, box) in enumerate(photographs)
-        ]
-        if name not in self._points:
-            self._points[name] = self._correspondence(name, mesh, landmarks)
-        truth = ScanTruth(mesh.vertices, mesh.triangles, seven_of_83(landmarks), self._points[name])
-        return Case(name, frames, truth)
-
-    def _correspondence(self, name, mesh, landmarks):
-        if self._given:
-            return read_correspondence(self._root / CORRESPONDENCE_FOLDER / f"{name}.txt")
-        return registered_correspondence(mesh, landmarks)
+        return scan, mesh, landmarks
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
         """See `Protocol.score`: the face with each frame's expression; the mean over the frames."""
-        scores = [_score_shape(case.truth, prediction.expressive(m)) for m in range(len(frames))]
+        shapes = [prediction.expressive(m) for m in range(len(frames))]
+        scores = [_score_shape(case.truth, shape, self._given) for shape in shapes]
         figures = {
             name: float(np.mean([score.figures[name] for score in scores]))
             for name in scores[0].figures
@@ -141,12 +150,23 @@ class Bu3dfe(Protocol):
         return Score(figures, distances, scores[0].error_map)
 
 
+def _measures(given):
+    """Main measure first: per vertex, where the correspondence is not our own."""
+    favours = "" if given else "; registered places favour our mean face"
+    vertices = (
+        Measure("per_vertex", "mm", f"per-vertex RMSE after similarity alignment{favours}"),
+        Measure("per_vertex_rigid", "mm", f"the same after rigid alignment: size counts{favours}"),
+    )
+    surface = Measure("surface", "mm", "mean distance of the scan to the face after ICP with scale")
+    return (*vertices, surface) if given else (surface, *vertices)
+
+
 def read_correspondence(path: pathlib.Path) -> np.ndarray:
     """The places [V, 3] of the "4k" template's face on a scan; NaN where the file has none.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: lines of another form than VERTEX X Y Z.
+      ValueError: lines of another form than VERTEX X Y Z, or less than half of the face.
     """
     template = load_makehuman("4k")
     indices, places = read_indexed_points(path)
@@ -154,7 +174,11 @@ def read_correspondence(path: pathlib.Path) -> np.ndarray:
         raise ValueError(f"{path}: vertices outside of 0..{template.num_vertices - 1}")
     points = np.full((template.num_vertices, 3), np.nan)
     points[indices] = places
-    points[~template.regions["face"]] = np.nan
+    face = template.regions["face"]
+    points[~face] = np.nan
+    placed = np.isfinite(points).all(axis=1).sum()
+    if placed < face.sum() / 2:
+        raise ValueError(f"{path}: only {placed} of the face's {face.sum()} vertices; is it cut?")
     return points
 
 
@@ -175,7 +199,8 @@ def registered_correspondence(mesh: TexturedMesh, landmarks: np.ndarray) -> np.n
     )
 
 
-def _score_shape(truth: ScanTruth, shape: Shape) -> Score:
+def _score_shape(truth: ScanTruth, shape: Shape, shows_vertices: bool) -> Score:
+    """`shows_vertices`: distances and errors are those of `per_vertex`, where the shape has it."""
     surface = Surface(shape.vertices, shape.triangles)
     inside = face_crop(truth.vertices, truth.seven)
     points = truth.vertices[inside]
@@ -189,11 +214,12 @@ def _score_shape(truth: ScanTruth, shape: Shape) -> Score:
     if in_correspondence(shape):
         known = np.isfinite(truth.points).all(axis=1)
         ours, theirs = shape.vertices[: len(known)][known], truth.points[known]
-        distances = per_vertex(ours, theirs)
-        figures["per_vertex"] = rms(distances)
+        away = per_vertex(ours, theirs)
+        figures["per_vertex"] = rms(away)
         figures["per_vertex_rigid"] = rms(per_vertex(ours, theirs, with_scale=False))
-        fit = procrustes(ours, theirs)
-        errors = _on_scan(distances, theirs, truth.vertices)
+        if shows_vertices:
+            distances, fit = away, procrustes(ours, theirs)
+            errors = _on_scan(away, theirs, truth.vertices)
     return Score(
         figures,
         distances,
