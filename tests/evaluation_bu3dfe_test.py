@@ -10,7 +10,9 @@ from absl import flags
 import evaluate
 from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, read_indexed_points, seven_of_83
 from fml_tf.evaluation.measures import point_to_point
+from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.predictions import SEVEN, FaceFit, Prediction, Shape
+from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols import bu3dfe
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans, registered_correspondence
 from fml_tf.mesh.surface import Surface
@@ -170,6 +172,24 @@ def test_a_mesh_of_another_topology_has_the_surface_measure_alone(root):
     other = Shape(shape.vertices[order], np.argsort(order)[shape.triangles], shape.landmarks)
     score = protocol.score(protocol.load(NAME), [0], Prediction(other))
     assert list(score.figures) == ["surface"] and score.figures["surface"] < 1e-3
+
+
+def test_saved_meshes_score_as_the_prediction(root, tmp_path):
+    protocol = Bu3dfe(str(root))
+    case = protocol.load(NAME)
+    ours = predicted(np.stack([smile(), 0 * smile()]))
+    folder = tmp_path / "meshes"
+    saving_meshes(Method("ours", 2, lambda *_: ours), folder, protocol.expressive).predict(
+        case.name, case.frames
+    )
+    (method,) = MeshPredictor(folder / "ours").methods([1])
+    singles = [
+        protocol.score(case, [m], method.predict(case.name, [frame])).figures
+        for m, frame in enumerate(case.frames)
+    ]
+    for name, expected in protocol.score(case, [0, 1], ours).figures.items():
+        assert np.mean([figures[name] for figures in singles]) == pytest.approx(expected, abs=1e-4)
+        assert singles[0][name] < 1e-3 < 0.2 < singles[1][name]
 
 
 @pytest.mark.parametrize("start, step", [(0, 1), (3, -1), (7, 1)])

@@ -79,6 +79,7 @@ class Bu3dfe(Protocol):
 
     name = "bu3dfe"
     template_region = None
+    expressive = True
 
     def __init__(self, root: str):
         self._root = require_folder(pathlib.Path(root), "BU-3DFE's folders F0001 to M0044")

@@ -39,12 +39,14 @@ class Tester:
 
     Attributes:
       neutral: [V, 3] mm, of `shape.bs`.
+      triangles: [F, 3].
       unit_mm: of the files.
       seven: [7] vertices at the seven landmarks.
       face: [V] bool, the vertices that are measured.
     """
 
     neutral: np.ndarray
+    triangles: np.ndarray
     unit_mm: float
     seven: np.ndarray
     face: np.ndarray
@@ -52,11 +54,10 @@ class Tester:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PoseTruth:
-    """What a picture is scored against: the tester, and the mesh [V, 3] mm, [F, 3] of the pose."""
+    """What a picture is scored against: the tester, and the mesh's vertices [V, 3] mm."""
 
     tester: Tester
     vertices: np.ndarray
-    triangles: np.ndarray
 
 
 class FaceWarehouse(Protocol):
@@ -77,9 +78,10 @@ class FaceWarehouse(Protocol):
 
     name = "facewarehouse"
     template_region = None
+    expressive = True
     measures = (
         Measure("surface", "mm", "mean distance of the true face with expression to ours"),
-        Measure("neutral", "mm", "the same of the neutral faces"),
+        Measure("neutral", "mm", "the same of the neutral faces; not of meshes from outside"),
     )
 
     def __init__(self, root: str):
@@ -110,17 +112,25 @@ class FaceWarehouse(Protocol):
             raise ValueError(
                 f"{path}: {len(mesh.vertices)} vertices, but {len(tester.neutral)} in shape.bs"
             )
+        if not np.array_equal(mesh.faces, tester.triangles):
+            raise ValueError(f"{path}: other faces than pose_0.obj; is it cut?")
         image = read_image(require_file(path.with_suffix(".png"), "the picture"))
         vertices = tester.unit_mm * np.asarray(mesh.vertices)
-        return Case(name, [Frame(name, image)], PoseTruth(tester, vertices, np.asarray(mesh.faces)))
+        return Case(name, [Frame(name, image)], PoseTruth(tester, vertices))
 
     def _read_tester(self, name):
         folder = self._root / name
         path = folder / "Blendshape" / "shape.bs"
-        neutral = read_neutral(path)
-        mesh = read_mesh(require_file(folder / "TrainingPose" / "pose_0.obj", "the mesh"))
-        if len(mesh.vertices) != len(neutral):
-            raise ValueError(f"{path}: {len(neutral)} vertices, but {len(mesh.vertices)} in pose_0")
+        neutral, num_polygons = read_neutral(path)
+        first = require_file(folder / "TrainingPose" / "pose_0.obj", "the mesh")
+        mesh = read_mesh(first)
+        with first.open(encoding="utf-8", errors="replace") as file:
+            counts = len(mesh.vertices), sum(line.startswith("f ") for line in file)
+        if counts != (len(neutral), num_polygons):
+            raise ValueError(
+                f"{first}: {counts[0]} vertices and {counts[1]} polygons, but {len(neutral)} and "
+                f"{num_polygons} in shape.bs"
+            )
         triangles = np.asarray(mesh.faces)
         try:
             seven = clay_landmarks(neutral, triangles, DlibLandmarkDetector())
@@ -128,25 +138,30 @@ class FaceWarehouse(Protocol):
             raise ValueError(f"{path}: {error}") from None
         eyes = np.linalg.norm(neutral[seven[0]] - neutral[seven[3]])
         unit = 10.0 ** np.round(np.log10(_EYES_MM / eyes))
-        return Tester(unit * neutral, unit, seven, _face(unit * neutral, triangles, seven))
+        return Tester(
+            unit * neutral, triangles, unit, seven, _face(unit * neutral, triangles, seven)
+        )
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
-        """See `Protocol.score`: the face with the picture's expression, and the neutral one."""
+        """See `Protocol.score`: the face with the picture's expression; ours also without."""
         del frames  # A case has one.
         tester, truth = case.truth.tester, case.truth
         expressive = prediction.expressive(0)
-        distances, areas, fit = _distances(truth.vertices, truth.triangles, tester, expressive)
-        neutral, neutral_areas, _ = _distances(
-            tester.neutral, truth.triangles, tester, prediction.shape
-        )
+        distances, areas, fit = _distances(truth.vertices, tester.triangles, tester, expressive)
+        figures = {"surface": mean(distances, areas)}
+        if prediction.fit is not None:
+            neutral, areas, _ = _distances(
+                tester.neutral, tester.triangles, tester, prediction.shape
+            )
+            figures["neutral"] = mean(neutral, areas)
         errors = np.full(len(truth.vertices), np.nan)
         errors[tester.face] = distances
         return Score(
-            {"surface": mean(distances, areas), "neutral": mean(neutral, neutral_areas)},
+            figures,
             distances,
             ErrorMap(
                 truth.vertices,
-                truth.triangles,
+                tester.triangles,
                 errors,
                 fit.apply(expressive.vertices),
                 expressive.triangles,
@@ -179,8 +194,8 @@ def _face(neutral, triangles, seven):
     return on_face & (fit.scale * closest.distances < _REGION_REACH_MM)
 
 
-def read_neutral(path: pathlib.Path) -> np.ndarray:
-    """The first shape [V, 3] of a `shape.bs`, in its unit.
+def read_neutral(path: pathlib.Path) -> tuple[np.ndarray, int]:
+    """The first shape [V, 3] of a `shape.bs`, in its unit, and the number of polygons.
 
     The file has little-endian int32 counts of blendshapes, vertices and polygons (46, 11510,
     11400), then the float32 vertices of the neutral face and of each blendshape.
@@ -194,14 +209,14 @@ def read_neutral(path: pathlib.Path) -> np.ndarray:
         counts = np.fromfile(file, "<i4", 3)
         if len(counts) < 3 or counts[0] != NUM_BLENDSHAPES or counts[1] < 1:
             raise ValueError(f"{path}: counts {counts.tolist()}; the first of three should be 46")
-        num_vertices = int(counts[1])
+        num_vertices, num_polygons = map(int, counts[1:])
         expected = 12 + 12 * num_vertices * (NUM_BLENDSHAPES + 1)
         if path.stat().st_size != expected:
             raise ValueError(f"{path}: {path.stat().st_size} bytes, but {expected} by its counts")
         neutral = np.fromfile(file, "<f4", 3 * num_vertices).reshape(-1, 3).astype(np.float64)
     if not np.isfinite(neutral).all():
         raise ValueError(f"{path}: holds values that are not finite")
-    return neutral
+    return neutral, num_polygons
 
 
 def chosen_testers() -> list[str]:
