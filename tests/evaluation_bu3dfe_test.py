@@ -258,7 +258,7 @@ def test_a_broken_index_is_refused(root):
         Bu3dfe(str(root)).load(NAME)
 
 
-@pytest.mark.parametrize("text, message", [("", "lists no scan"), ("F0007\n", "expected names")])
+@pytest.mark.parametrize("text, message", [("", "lists no name"), ("F0007\n", "expected names")])
 def test_a_wrong_list_is_refused(root, text, message):
     (root / "scans.txt").write_text(text)
     with pytest.raises(ValueError, match=message):

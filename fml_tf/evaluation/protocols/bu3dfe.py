@@ -12,17 +12,16 @@ from fml_tf.evaluation.bu3dfe_landmarks import (
     read_indexed_points,
     seven_of_83,
 )
-from fml_tf.evaluation.measures import mean, per_vertex, point_to_point, rms
+from fml_tf.evaluation.measures import per_vertex, rms
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.evaluation.protocols.layouts import one_file, require_folder
+from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import one_file, read_names, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
+from fml_tf.evaluation.scan_alignment import align_and_measure, error_map
 from fml_tf.evaluation.texture_views import split_texture
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.nonrigid_registration import Scan, register
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
 from fml_tf.mesh.vrml import TexturedMesh, read_vrml
 from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.makehuman import load_makehuman
@@ -35,8 +34,6 @@ SUBJECTS = [f"F{i:04d}" for i in range(1, 57)] + [f"M{i:04d}" for i in range(1, 
 EXPRESSIONS = ["NE00"] + [
     f"{e}{i:02d}" for e in ("AN", "DI", "FE", "HA", "SA", "SU") for i in range(1, 5)
 ]
-# So many points of the scan guide the ICP; all are measured.
-_FIT_POINTS = 1500
 # How far from a measured point a scan's vertex still shows its error in pictures, mm.
 _SHOWN_WITHIN = 6.0
 
@@ -86,7 +83,10 @@ class Bu3dfe(Protocol):
         if not any((self._root / subject).is_dir() for subject in SUBJECTS):
             raise FileNotFoundError(f"{root}: holds none of BU-3DFE's folders F0001 to M0044")
         listing = self._root / SCAN_LIST
-        self._names = _read_list(listing) if listing.is_file() else chosen_scans()
+        if listing.is_file():
+            self._names = read_names(listing, "F0001_AN01", _is_scan)
+        else:
+            self._names = chosen_scans()
         self._given = (self._root / CORRESPONDENCE_FOLDER).is_dir()
         self.settings = {
             "scans": f"{len(self._names)} of {SCAN_LIST}"
@@ -201,17 +201,11 @@ def registered_correspondence(mesh: TexturedMesh, landmarks: np.ndarray) -> np.n
 
 
 def _score_shape(truth: ScanTruth, shape: Shape, shows_vertices: bool) -> Score:
-    """`shows_vertices`: distances and errors are those of `per_vertex`, where the shape has it."""
-    surface = Surface(shape.vertices, shape.triangles)
-    inside = face_crop(truth.vertices, truth.seven)
-    points = truth.vertices[inside]
-    areas = vertex_areas(truth.vertices, truth.triangles)[inside]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    fit = fit_surface(surface, points[some], procrustes(shape.seven, truth.seven), areas[some])
-    distances = fit.scale * point_to_point(fit.apply_inverse(points), surface)
-    figures = {"surface": mean(distances, areas)}
-    errors = np.full(len(truth.vertices), np.nan)
-    errors[inside] = distances
+    """`shows_vertices`: distances and picture are those of `per_vertex`, where the shape has it."""
+    measured = face_crop(truth.vertices, truth.seven)
+    scan = truth.vertices, truth.triangles
+    surface, distances, picture = align_and_measure(*scan, measured, truth.seven, shape)
+    figures = {"surface": surface}
     if in_correspondence(shape):
         known = np.isfinite(truth.points).all(axis=1)
         ours, theirs = shape.vertices[: len(known)][known], truth.points[known]
@@ -219,20 +213,10 @@ def _score_shape(truth: ScanTruth, shape: Shape, shows_vertices: bool) -> Score:
         figures["per_vertex"] = rms(away)
         figures["per_vertex_rigid"] = rms(per_vertex(ours, theirs, with_scale=False))
         if shows_vertices:
-            distances, fit = away, procrustes(ours, theirs)
             errors = _on_scan(away, theirs, truth.vertices)
-    return Score(
-        figures,
-        distances,
-        ErrorMap(
-            truth.vertices,
-            truth.triangles,
-            errors,
-            fit.apply(shape.vertices),
-            shape.triangles,
-            fit.apply(shape.seven),
-        ),
-    )
+            picture = error_map(*scan, errors, procrustes(ours, theirs), shape)
+            distances = away
+    return Score(figures, distances, picture)
 
 
 def _on_scan(distances, points, vertices):
@@ -253,12 +237,6 @@ def chosen_scans() -> list[str]:
     return [names[i] for i in sorted(rng.choice(len(names), _NUM_SCANS, replace=False))]
 
 
-def _read_list(path):
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    for name in names:
-        subject, _, expression = name.partition("_")
-        if subject not in SUBJECTS or expression not in EXPRESSIONS:
-            raise ValueError(f"{path}: expected names such as F0001_AN01, got {name!r}")
-    if not names:
-        raise ValueError(f"{path}: lists no scan")
-    return list(dict.fromkeys(names))
+def _is_scan(name):
+    subject, _, expression = name.partition("_")
+    return subject in SUBJECTS and expression in EXPRESSIONS

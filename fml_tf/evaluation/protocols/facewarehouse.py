@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fml_tf.evaluation.clay_landmarks import clay_landmarks
-from fml_tf.evaluation.measures import mean, point_to_point
-from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.evaluation.protocols.layouts import require_file, require_folder
+from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction
+from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import read_names, require_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
+from fml_tf.evaluation.scan_alignment import align_and_measure, every_few
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.files import read_mesh
 from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.mesh.surface import Surface
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.makehuman import load_makehuman
@@ -29,8 +29,6 @@ _NUM_TESTERS, _ALL_TESTERS, _SEED = 9, 150, 0
 _EYES_MM = 90.0
 # A vertex is of the face if the aligned template's face is its nearest part, not further away.
 _REGION_REACH_MM = 10.0
-# So many points guide the ICP; all are measured.
-_FIT_POINTS = 1500
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,7 +87,10 @@ class FaceWarehouse(Protocol):
         if not any(self._root.glob("Tester_*")):
             raise FileNotFoundError(f"{root}: holds none of FaceWarehouse's folders Tester_N")
         listing = self._root / TESTER_LIST
-        self._testers = _read_list(listing) if listing.is_file() else chosen_testers()
+        if listing.is_file():
+            self._testers = read_names(listing, "Tester_1", _is_tester)
+        else:
+            self._testers = chosen_testers()
         origin = TESTER_LIST if listing.is_file() else f"seed {_SEED}"
         self.settings = {"testers": f"{len(self._testers)} of {origin}"}
         self._tester = functools.lru_cache(maxsize=4)(self._read_tester)
@@ -146,39 +147,23 @@ class FaceWarehouse(Protocol):
         """See `Protocol.score`: the face with the picture's expression; ours also without."""
         del frames  # A case has one.
         tester, truth = case.truth.tester, case.truth
-        expressive = prediction.expressive(0)
-        distances, areas, fit = _distances(truth.vertices, tester.triangles, tester, expressive)
-        figures = {"surface": mean(distances, areas)}
-        if prediction.fit is not None:
-            neutral, areas, _ = _distances(
-                tester.neutral, tester.triangles, tester, prediction.shape
-            )
-            figures["neutral"] = mean(neutral, areas)
-        errors = np.full(len(truth.vertices), np.nan)
-        errors[tester.face] = distances
-        return Score(
-            figures,
-            distances,
-            ErrorMap(
-                truth.vertices,
-                tester.triangles,
-                errors,
-                fit.apply(expressive.vertices),
-                expressive.triangles,
-                fit.apply(expressive.seven),
-            ),
+        surface, distances, picture = align_and_measure(
+            truth.vertices,
+            tester.triangles,
+            tester.face,
+            truth.vertices[tester.seven],
+            prediction.expressive(0),
         )
-
-
-def _distances(vertices, triangles, tester: Tester, shape: Shape):
-    """Distances [P] of the true face's vertices to a shape, their areas, and its alignment."""
-    surface = Surface(shape.vertices, shape.triangles)
-    points = vertices[tester.face]
-    areas = vertex_areas(vertices, triangles)[tester.face]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    initial = procrustes(shape.seven, vertices[tester.seven])
-    fit = fit_surface(surface, points[some], initial, areas[some])
-    return fit.scale * point_to_point(fit.apply_inverse(points), surface), areas, fit
+        figures = {"surface": surface}
+        if prediction.fit is not None:
+            figures["neutral"], _, _ = align_and_measure(
+                tester.neutral,
+                tester.triangles,
+                tester.face,
+                tester.neutral[tester.seven],
+                prediction.shape,
+            )
+        return Score(figures, distances, picture)
 
 
 def _face(neutral, triangles, seven):
@@ -187,8 +172,7 @@ def _face(neutral, triangles, seven):
     surface = Surface(template.mean_shape, template.triangles)
     points = neutral[face_crop(neutral, neutral[seven])]
     marks = template.mean_shape[template.landmark_vertices][SEVEN]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    fit = fit_surface(surface, points[some], procrustes(marks, neutral[seven]))
+    fit = fit_surface(surface, points[every_few(points)], procrustes(marks, neutral[seven]))
     closest = surface.closest(fit.apply_inverse(neutral))
     on_face = template.regions["face"][template.triangles[closest.triangles]].all(axis=1)
     return on_face & (fit.scale * closest.distances < _REGION_REACH_MM)
@@ -226,12 +210,6 @@ def chosen_testers() -> list[str]:
     return [f"Tester_{number + 1}" for number in sorted(chosen)]
 
 
-def _read_list(path):
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    for name in names:
-        prefix, _, number = name.partition("_")
-        if prefix != "Tester" or not number.isdecimal():
-            raise ValueError(f"{path}: expected names such as Tester_1, got {name!r}")
-    if not names:
-        raise ValueError(f"{path}: lists no tester")
-    return list(dict.fromkeys(names))
+def _is_tester(name):
+    prefix, _, number = name.partition("_")
+    return prefix == "Tester" and number.isdecimal()
