@@ -226,7 +226,9 @@ def evaluate(options: flags.FlagValues) -> dict:
     origin = {"data_dir": os.path.abspath(options.data_dir), "fml_tf": __version__}
     output_dir = open_output(options.output_dir, identity | origin)
     if options.save_meshes:
-        methods = [saving_meshes(method, output_dir / "meshes") for method in methods]
+        methods = [
+            saving_meshes(method, output_dir / "meshes", protocol.expressive) for method in methods
+        ]
     names = list(protocol.cases())[: options.max_cases or None]
     with atomic_path(output_dir / "cases.txt") as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

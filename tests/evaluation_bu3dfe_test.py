@@ -1,5 +1,7 @@
 """The BU-3DFE protocol on a folder in its layout, made here."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +9,14 @@ from absl import flags
 
 import evaluate
 from fml_tf.evaluation.bu3dfe_landmarks import landmarks_of_83, read_indexed_points, seven_of_83
+from fml_tf.evaluation.measures import point_to_point
+from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.predictions import SEVEN, FaceFit, Prediction, Shape
-from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans
+from fml_tf.evaluation.predictors import Method
+from fml_tf.evaluation.protocols import bu3dfe
+from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans, registered_correspondence
+from fml_tf.mesh.surface import Surface
+from fml_tf.mesh.vrml import TexturedMesh
 from fml_tf.template.makehuman import load_makehuman
 from tools.make_bu3dfe_layout import feature_points, indexed_points, vrml
 
@@ -54,7 +62,7 @@ def root(tmp_path):
     points = feature_points(head[template.landmark_vertices])
     base.with_suffix(".bnd").write_text(indexed_points(np.arange(83), points))
     (tmp_path / "correspondence").mkdir()
-    rows = np.flatnonzero(face)[::2]
+    rows = np.delete(np.flatnonzero(face), slice(None, None, 3))
     text = indexed_points(rows, head[rows])
     (tmp_path / "correspondence" / f"{NAME}.txt").write_text(text)
     (tmp_path / "scans.txt").write_text(f"{NAME}\n")
@@ -113,6 +121,50 @@ def test_the_true_face_scores_0_and_only_the_rigid_measure_sees_size(root):
     assert np.isfinite(errors).sum() > 1800 and np.nanmax(errors) < 1e-3
 
 
+@pytest.fixture(scope="module")
+def registered():
+    """Our own places [V, 3] on the scan of the smiling average head, and that head."""
+    template = load_makehuman("4k")
+    head = template.mean_shape + smile() + SHIFT
+    face = template.regions["face"]
+    triangles = template.triangles[face[template.triangles].all(axis=1)]
+    points = feature_points(head[template.landmark_vertices])
+    return registered_correspondence(TexturedMesh(head, triangles, None), points), head
+
+
+def test_registered_places_are_on_the_scan_and_near_the_true_ones(registered):
+    places, head = registered
+    template = load_makehuman("4k")
+    placed = np.isfinite(places).all(axis=1)
+    face = template.regions["face"]
+    assert not placed[~face].any() and placed.sum() > 0.7 * face.sum()
+    triangles = template.triangles[face[template.triangles].all(axis=1)]
+    assert point_to_point(places[placed], Surface(head, triangles)).max() < 1e-3
+    away = np.linalg.norm(places - head, axis=1)[placed]
+    assert away.mean() < 0.5 * np.linalg.norm(smile(), axis=1)[placed].mean()
+
+
+def test_without_given_correspondence_the_surface_is_the_main_measure(
+    root, registered, monkeypatch
+):
+    given = Bu3dfe(str(root))
+    assert given.measures[0].name == "per_vertex"
+    assert not any("favour" in measure.meaning for measure in given.measures)
+    with_vertices = given.score(given.load(NAME), [0], predicted(0 * smile()[None]))
+
+    shutil.rmtree(root / "correspondence")
+    monkeypatch.setattr(bu3dfe, "registered_correspondence", lambda *_: registered[0])
+    protocol = Bu3dfe(str(root))
+    assert [m.name for m in protocol.measures] == ["surface", "per_vertex", "per_vertex_rigid"]
+    assert ["favour" in m.meaning for m in protocol.measures] == [False, True, True]
+    score = protocol.score(protocol.load(NAME), [0], predicted(0 * smile()[None]))
+    # The curve and the pictures show the main measure.
+    assert score.distances.mean() == pytest.approx(score.figures["surface"], abs=0.1)
+    assert set(score.figures) == set(with_vertices.figures)
+    assert score.figures["surface"] == pytest.approx(with_vertices.figures["surface"])
+    assert with_vertices.distances.mean() != pytest.approx(score.distances.mean(), abs=0.1)
+
+
 def test_a_mesh_of_another_topology_has_the_surface_measure_alone(root):
     protocol = Bu3dfe(str(root))
     shape = predicted(smile()[None]).expressive(0)
@@ -120,6 +172,24 @@ def test_a_mesh_of_another_topology_has_the_surface_measure_alone(root):
     other = Shape(shape.vertices[order], np.argsort(order)[shape.triangles], shape.landmarks)
     score = protocol.score(protocol.load(NAME), [0], Prediction(other))
     assert list(score.figures) == ["surface"] and score.figures["surface"] < 1e-3
+
+
+def test_saved_meshes_score_as_the_prediction(root, tmp_path):
+    protocol = Bu3dfe(str(root))
+    case = protocol.load(NAME)
+    ours = predicted(np.stack([smile(), 0 * smile()]))
+    folder = tmp_path / "meshes"
+    saving_meshes(Method("ours", 2, lambda *_: ours), folder, protocol.expressive).predict(
+        case.name, case.frames
+    )
+    (method,) = MeshPredictor(folder / "ours").methods([1])
+    singles = [
+        protocol.score(case, [m], method.predict(case.name, [frame])).figures
+        for m, frame in enumerate(case.frames)
+    ]
+    for name, expected in protocol.score(case, [0, 1], ours).figures.items():
+        assert np.mean([figures[name] for figures in singles]) == pytest.approx(expected, abs=1e-4)
+        assert singles[0][name] < 1e-3 < 0.2 < singles[1][name]
 
 
 @pytest.mark.parametrize("start, step", [(0, 1), (3, -1), (7, 1)])
@@ -173,7 +243,22 @@ def test_a_texture_that_is_no_two_photographs_is_refused(root):
         Bu3dfe(str(root)).load(NAME)
 
 
-@pytest.mark.parametrize("text, message", [("", "lists no scan"), ("F0007\n", "expected names")])
+def test_a_correspondence_cut_at_a_line_end_is_refused(root):
+    path = root / "correspondence" / f"{NAME}.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(ValueError, match=rf"{NAME}\.txt: only 621 of the face's 1865 vertices"):
+        Bu3dfe(str(root)).load(NAME)
+
+
+def test_a_broken_index_is_refused(root):
+    path = root / "correspondence" / f"{NAME}.txt"
+    path.write_text("1.7 0 0 0\n" + path.read_text())
+    with pytest.raises(ValueError, match=rf"{NAME}\.txt: an INDEX is no whole number"):
+        Bu3dfe(str(root)).load(NAME)
+
+
+@pytest.mark.parametrize("text, message", [("", "lists no name"), ("F0007\n", "expected names")])
 def test_a_wrong_list_is_refused(root, text, message):
     (root / "scans.txt").write_text(text)
     with pytest.raises(ValueError, match=message):

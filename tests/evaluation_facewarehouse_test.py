@@ -1,5 +1,7 @@
 """The FaceWarehouse protocol on a folder in its layout, made here."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from absl import flags
 
 import evaluate
 from fml_tf.evaluation.clay_landmarks import clay_landmarks
-from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
+from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
+from fml_tf.evaluation.predictions import SEVEN, FaceFit, Prediction, Shape
+from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.facewarehouse import FaceWarehouse, chosen_testers, read_neutral
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.template.makehuman import load_makehuman
@@ -50,10 +54,15 @@ def protocol(made):
     return FaceWarehouse(str(made))
 
 
-def predicted(vertices):
-    template = load_makehuman("4k")
+def predicted(vertices, expression=None):
+    """A mesh from outside; with an `expression` [V, 3] one of our own model's predictions."""
+    template, nothing = load_makehuman("4k"), np.zeros(0)
     vertices = vertices.astype(np.float64)
-    return Prediction(Shape(vertices, template.triangles, vertices[template.landmark_vertices]))
+    shape = Shape(vertices, template.triangles, vertices[template.landmark_vertices])
+    if expression is None:
+        return Prediction(shape)
+    fit = FaceFit(template.landmark_vertices, nothing, expression[None], *[nothing] * 4)
+    return Prediction(shape, fit)
 
 
 def test_the_layout_is_read_in_mm(protocol):
@@ -75,16 +84,35 @@ def test_the_true_face_scores_0_whatever_its_size(protocol):
     case = protocol.load("Tester_3/pose_1")
     turned = 1.3 * head(1)[:, [2, 1, 0]] * (1, 1, -1) + (5, -9, 70)
     figures = protocol.score(case, [0], predicted(turned)).figures
-    assert figures["surface"] < 1e-3 < 0.3 < figures["neutral"]
+    assert figures["surface"] < 1e-3
 
 
 def test_expression_counts_in_the_main_measure(protocol):
     case = protocol.load("Tester_3/pose_1")
-    score = protocol.score(case, [0], predicted(head()))
+    nothing, right = np.zeros_like(head()), head(1) - head()
+    score = protocol.score(case, [0], predicted(head(), nothing))
     assert score.figures["neutral"] < 1e-3 and score.figures["surface"] > 0.3
+    figures = protocol.score(case, [0], predicted(head(), right)).figures
+    assert figures["neutral"] < 1e-3 and figures["surface"] < 1e-3
     errors = score.error_map.errors
     assert (np.isfinite(errors) == case.truth.tester.face).all()
     assert len(score.distances) == case.truth.tester.face.sum()
+
+
+def test_a_mesh_from_outside_has_no_neutral_figure(protocol):
+    score = protocol.score(protocol.load("Tester_3/pose_1"), [0], predicted(head(1)))
+    assert list(score.figures) == ["surface"]
+
+
+def test_saved_meshes_score_as_the_prediction(protocol, tmp_path):
+    case = protocol.load("Tester_3/pose_1")
+    ours = predicted(head(), 0.5 * (head(1) - head()))
+    saved = saving_meshes(Method("ours", 1, lambda *_: ours), tmp_path, protocol.expressive)
+    saved.predict(case.name, case.frames)
+    (method,) = MeshPredictor(tmp_path / "ours").methods([1])
+    figures = protocol.score(case, [0], method.predict(case.name, case.frames)).figures
+    expected = protocol.score(case, [0], ours).figures["surface"]
+    assert figures == {"surface": pytest.approx(expected, abs=1e-4)} and expected > 0.1
 
 
 def test_clay_landmarks_are_near_the_true_ones():
@@ -115,6 +143,24 @@ def test_a_mesh_of_another_topology_is_refused(protocol, made):
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(ValueError, match=r"pose_3\.obj: 3 vertices, but 4069"):
         protocol.load("Tester_3/pose_3")
+
+
+def test_a_mesh_cut_in_its_faces_is_refused(made, protocol):
+    path = made / "Tester_3" / "TrainingPose" / "pose_4.obj"
+    lines = path.with_name("pose_1.obj").read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-500]))
+    with pytest.raises(ValueError, match=r"pose_4\.obj: other faces than pose_0\.obj; is it cut\?"):
+        protocol.load("Tester_3/pose_4")
+
+
+def test_a_first_mesh_cut_in_its_faces_is_refused(made, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(made, root)
+    path = root / "Tester_3" / "TrainingPose" / "pose_0.obj"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-500]))
+    with pytest.raises(ValueError, match=r"pose_0\.obj: 4069 vertices and \d+ polygons, but 4069"):
+        FaceWarehouse(str(root)).load("Tester_3/pose_1")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,19 @@ def test_polygons_are_triangulated(tmp_path):
     assert mesh.area == pytest.approx(1.0)
 
 
+def test_texture_and_materials_do_not_split_the_vertices(tmp_path, vertices):
+    lines = [f"v {x} {y} {z}" for x, y, z in vertices] + ["vt 0 0", "vt 1 0", "vt 0 1", "vn 0 0 1"]
+    for number, triangle in enumerate(TRIANGLES):
+        lines += [
+            f"usemtl skin{number}",
+            "f " + " ".join(f"{v + 1}/{number + 1}/1" for v in triangle),
+        ]
+    (tmp_path / "a.obj").write_text("\n".join(["mtllib a.mtl", *lines]) + "\n")
+    mesh = read_mesh(tmp_path / "a.obj")
+    np.testing.assert_allclose(mesh.vertices, vertices, rtol=1e-6)
+    np.testing.assert_array_equal(mesh.faces, TRIANGLES)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -25,7 +25,7 @@ def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: lines of another form, or numbers that are not finite.
+      ValueError: lines of another form, numbers that are not finite, or broken indices.
     """
     require_file(path, "a file of points")
     try:
@@ -34,7 +34,10 @@ def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{path}: not lines of INDEX X Y Z: {error}") from None
     if values.shape[1:] != (4,) or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"{path}: not lines of INDEX X Y Z")
-    return values[:, 0].astype(int), values[:, 1:]
+    indices = values[:, 0].astype(int)
+    if (indices != values[:, 0]).any():
+        raise ValueError(f"{path}: an INDEX is no whole number")
+    return indices, values[:, 1:]
 
 
 def seven_of_83(points: np.ndarray) -> np.ndarray:

@@ -65,24 +65,38 @@ class MeshPredictor:
         return Prediction(Shape(vertices, np.asarray(mesh.faces), self._unit_mm * landmarks))
 
 
-def saving_meshes(method: Method, directory: pathlib.Path) -> Method:
+def saving_meshes(method: Method, directory: pathlib.Path, expressive: bool = False) -> Method:
     """The same method, which also writes what it predicts: `METHOD/FRAME.obj` and `FRAME.npy`.
 
-    The neutral shape and its seven landmarks, named by the first of the frames: what
-    `MeshPredictor` reads, and what the NoW challenge wants handed in.
+    Mesh and seven landmarks as `MeshPredictor` reads them, of what the protocol scores.
+
+    Args:
+      method: what predicts.
+      directory: to write to.
+      expressive: `Protocol.expressive`. If False, the neutral shape, named by the first of the
+        frames, which is what the NoW challenge wants handed in; if True, of each frame that was
+        used the face with its expression.
     """
 
     def predict(case, frames):
         prediction = method.predict(case, frames)
-        stem = directory / method.name.replace(" ", "_") / frames[0].name
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        shape = prediction.shape
-        write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
-        with atomic_path(_with(stem, ".npy")) as temporary:
-            np.save(temporary, shape.seven)
+        folder = directory / method.name.replace(" ", "_")
+        if expressive:
+            used = [frame for frame in frames if frame.name not in prediction.left_out]
+            for m, frame in enumerate(used):
+                _write_shape(folder / frame.name, prediction.expressive(m))
+        else:
+            _write_shape(folder / frames[0].name, prediction.shape)
         return prediction
 
     return dataclasses.replace(method, predict=predict)
+
+
+def _write_shape(stem, shape):
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
+    with atomic_path(_with(stem, ".npy")) as temporary:
+        np.save(temporary, shape.seven)
 
 
 def _read_landmarks(mesh_path):

@@ -1,9 +1,11 @@
 """Triangle meshes with vertex colours to and from OBJ and PLY files."""
 
 import contextlib
+import io
 import logging
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Iterator
 
@@ -13,6 +15,8 @@ from trimesh.exchange.obj import export_obj
 
 # It tells of every mesh of quads that it cuts into triangles.
 logging.getLogger("trimesh").setLevel(logging.WARNING)
+
+_VERTEX_OR_FACE = re.compile(r"^[ \t]*[vf][ \t].*$", re.MULTILINE)
 
 
 @contextlib.contextmanager
@@ -77,7 +81,8 @@ def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:
     """Reads a triangle mesh, vertices in the file's order and number, none merged.
 
     Polygons are triangulated. Vertex colours, where the file has them, are in
-    `.visual.vertex_colors` ([V, 4] uint8) and `.visual.kind` is "vertex".
+    `.visual.vertex_colors` ([V, 4] uint8) and `.visual.kind` is "vertex"; texture coordinates and
+    materials of an OBJ are not looked at.
 
     Raises:
       FileNotFoundError: no such file.
@@ -87,12 +92,21 @@ def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such mesh file")
     try:
-        mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
+        source, file_type = path, None
+        if path.suffix.lower() == ".obj":
+            source, file_type = io.StringIO(_bare_obj(path)), "obj"
+        mesh = trimesh.load_mesh(source, file_type=file_type, process=False, maintain_order=True)
     except Exception as error:  # trimesh's parsers raise whatever the broken text provokes
         raise ValueError(f"{path}: not a readable mesh: {error}") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.vertices) == 0:
         raise ValueError(f"{path}: holds no triangle mesh")
     return mesh
+
+
+def _bare_obj(path):
+    """An OBJ's positions and faces: trimesh repeats vertices for its texture and materials."""
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
+    return re.sub(r"/\S*", "", "\n".join(_VERTEX_OR_FACE.findall(text)))
 
 
 def _mesh(

@@ -86,12 +86,14 @@ class Protocol(TypingProtocol):
       measures: the first is the main one.
       template_region: [V] bool, the vertices of the "4k" template that distances are at, in their
         order; None where they are at a scan's.
+      expressive: it scores the face with each frame's expression; False: the neutral shape.
     """
 
     name: str
     settings: Mapping
     measures: Sequence[Measure]
     template_region: np.ndarray | None
+    expressive: bool = False
 
     def cases(self) -> Mapping[str, int]:
         """Names of all cases with the number of frames of each, in a fixed order.

@@ -12,17 +12,16 @@ from fml_tf.evaluation.bu3dfe_landmarks import (
     read_indexed_points,
     seven_of_83,
 )
-from fml_tf.evaluation.measures import mean, per_vertex, point_to_point, rms
+from fml_tf.evaluation.measures import per_vertex, rms
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.evaluation.protocols.layouts import one_file, require_folder
+from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import one_file, read_names, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
+from fml_tf.evaluation.scan_alignment import align_and_measure, error_map
 from fml_tf.evaluation.texture_views import split_texture
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.nonrigid_registration import Scan, register
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
 from fml_tf.mesh.vrml import TexturedMesh, read_vrml
 from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.makehuman import load_makehuman
@@ -35,8 +34,6 @@ SUBJECTS = [f"F{i:04d}" for i in range(1, 57)] + [f"M{i:04d}" for i in range(1, 
 EXPRESSIONS = ["NE00"] + [
     f"{e}{i:02d}" for e in ("AN", "DI", "FE", "HA", "SA", "SU") for i in range(1, 5)
 ]
-# So many points of the scan guide the ICP; all are measured.
-_FIT_POINTS = 1500
 # How far from a measured point a scan's vertex still shows its error in pictures, mm.
 _SHOWN_WITHIN = 6.0
 
@@ -66,7 +63,8 @@ class Bu3dfe(Protocol):
     points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one a line; without it 324
     of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it tells
     in lines VERTEX X Y Z where vertices of the "4k" template lie on the scan; without it the
-    template is registered.
+    template is registered, and the main measure is that of the surface: where shape alone does not
+    tell one place from the next, registered places stay near the mean face's, and favour it.
 
     Args:
       root: the folder.
@@ -78,18 +76,17 @@ class Bu3dfe(Protocol):
 
     name = "bu3dfe"
     template_region = None
-    measures = (
-        Measure("per_vertex", "mm", "per-vertex RMSE after similarity alignment"),
-        Measure("per_vertex_rigid", "mm", "the same after rigid alignment: size counts"),
-        Measure("surface", "mm", "mean distance of the scan to the face after ICP with scale"),
-    )
+    expressive = True
 
     def __init__(self, root: str):
         self._root = require_folder(pathlib.Path(root), "BU-3DFE's folders F0001 to M0044")
         if not any((self._root / subject).is_dir() for subject in SUBJECTS):
             raise FileNotFoundError(f"{root}: holds none of BU-3DFE's folders F0001 to M0044")
         listing = self._root / SCAN_LIST
-        self._names = _read_list(listing) if listing.is_file() else chosen_scans()
+        if listing.is_file():
+            self._names = read_names(listing, "F0001_AN01", _is_scan)
+        else:
+            self._names = chosen_scans()
         self._given = (self._root / CORRESPONDENCE_FOLDER).is_dir()
         self.settings = {
             "scans": f"{len(self._names)} of {SCAN_LIST}"
@@ -97,7 +94,8 @@ class Bu3dfe(Protocol):
             else f"{len(self._names)} of seed {_SEED}",
             "correspondence": "given" if self._given else "registered",
         }
-        self._points: dict[str, np.ndarray] = {}
+        self.measures = _measures(self._given)
+        self._registered: dict[str, np.ndarray] = {}
 
     def cases(self) -> Mapping[str, int]:
         """See `Protocol.cases`."""
@@ -109,30 +107,42 @@ class Bu3dfe(Protocol):
 
     def load(self, name: str) -> Case:
         """See `Protocol.load`; the truth is a `ScanTruth`."""
-        subject = self._root / name.split("_")[0]
-        scan = one_file(subject, f"{name}??_F3D.wrl", "the scan")
+        scan, mesh, landmarks = self._read_scan(name)
+        photographs = split_texture(read_image(scan.with_suffix(".bmp")), mesh, landmarks, scan)
+        frames = [
+            Frame(f"{scan.parent.name}/{name}/{side}", image, box=box)
+            for side, (image, box) in enumerate(photographs)
+        ]
+        if self._given:
+            points = read_correspondence(self._root / CORRESPONDENCE_FOLDER / f"{name}.txt")
+        else:
+            points = self.register(name)
+        truth = ScanTruth(mesh.vertices, mesh.triangles, seven_of_83(landmarks), points)
+        return Case(name, frames, truth)
+
+    def register(self, name: str) -> np.ndarray:
+        """The places [V, 3] of the "4k" template's face on a scan by registration, NaN for none.
+
+        Raises:
+          FileNotFoundError, ValueError: as `load`; the template does not come to lie on the scan.
+        """
+        if name not in self._registered:
+            _, mesh, landmarks = self._read_scan(name)
+            self._registered[name] = registered_correspondence(mesh, landmarks)
+        return self._registered[name]
+
+    def _read_scan(self, name):
+        scan = one_file(self._root / name.split("_")[0], f"{name}??_F3D.wrl", "the scan")
         mesh = read_vrml(scan)
         _, landmarks = read_indexed_points(scan.with_suffix(".bnd"))
         if len(landmarks) != 83:
             raise ValueError(f"{scan.with_suffix('.bnd')}: {len(landmarks)} points, not 83")
-        photographs = split_texture(read_image(scan.with_suffix(".bmp")), mesh, landmarks, scan)
-        frames = [
-            Frame(f"{subject.name}/{name}/{side}", image, box=box)
-            for side, (image, box) in enumerate(photographs)
-        ]
-        if name not in self._points:
-            self._points[name] = self._correspondence(name, mesh, landmarks)
-        truth = ScanTruth(mesh.vertices, mesh.triangles, seven_of_83(landmarks), self._points[name])
-        return Case(name, frames, truth)
-
-    def _correspondence(self, name, mesh, landmarks):
-        if self._given:
-            return read_correspondence(self._root / CORRESPONDENCE_FOLDER / f"{name}.txt")
-        return registered_correspondence(mesh, landmarks)
+        return scan, mesh, landmarks
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
         """See `Protocol.score`: the face with each frame's expression; the mean over the frames."""
-        scores = [_score_shape(case.truth, prediction.expressive(m)) for m in range(len(frames))]
+        shapes = [prediction.expressive(m) for m in range(len(frames))]
+        scores = [_score_shape(case.truth, shape, self._given) for shape in shapes]
         figures = {
             name: float(np.mean([score.figures[name] for score in scores]))
             for name in scores[0].figures
@@ -141,12 +151,23 @@ class Bu3dfe(Protocol):
         return Score(figures, distances, scores[0].error_map)
 
 
+def _measures(given):
+    """Main measure first: per vertex, where the correspondence is not our own."""
+    favours = "" if given else "; registered places favour our mean face"
+    vertices = (
+        Measure("per_vertex", "mm", f"per-vertex RMSE after similarity alignment{favours}"),
+        Measure("per_vertex_rigid", "mm", f"the same after rigid alignment: size counts{favours}"),
+    )
+    surface = Measure("surface", "mm", "mean distance of the scan to the face after ICP with scale")
+    return (*vertices, surface) if given else (surface, *vertices)
+
+
 def read_correspondence(path: pathlib.Path) -> np.ndarray:
     """The places [V, 3] of the "4k" template's face on a scan; NaN where the file has none.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: lines of another form than VERTEX X Y Z.
+      ValueError: lines of another form than VERTEX X Y Z, or less than half of the face.
     """
     template = load_makehuman("4k")
     indices, places = read_indexed_points(path)
@@ -154,7 +175,11 @@ def read_correspondence(path: pathlib.Path) -> np.ndarray:
         raise ValueError(f"{path}: vertices outside of 0..{template.num_vertices - 1}")
     points = np.full((template.num_vertices, 3), np.nan)
     points[indices] = places
-    points[~template.regions["face"]] = np.nan
+    face = template.regions["face"]
+    points[~face] = np.nan
+    placed = np.isfinite(points).all(axis=1).sum()
+    if placed < face.sum() / 2:
+        raise ValueError(f"{path}: only {placed} of the face's {face.sum()} vertices; is it cut?")
     return points
 
 
@@ -175,37 +200,23 @@ def registered_correspondence(mesh: TexturedMesh, landmarks: np.ndarray) -> np.n
     )
 
 
-def _score_shape(truth: ScanTruth, shape: Shape) -> Score:
-    surface = Surface(shape.vertices, shape.triangles)
-    inside = face_crop(truth.vertices, truth.seven)
-    points = truth.vertices[inside]
-    areas = vertex_areas(truth.vertices, truth.triangles)[inside]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    fit = fit_surface(surface, points[some], procrustes(shape.seven, truth.seven), areas[some])
-    distances = fit.scale * point_to_point(fit.apply_inverse(points), surface)
-    figures = {"surface": mean(distances, areas)}
-    errors = np.full(len(truth.vertices), np.nan)
-    errors[inside] = distances
+def _score_shape(truth: ScanTruth, shape: Shape, shows_vertices: bool) -> Score:
+    """`shows_vertices`: distances and picture are those of `per_vertex`, where the shape has it."""
+    measured = face_crop(truth.vertices, truth.seven)
+    scan = truth.vertices, truth.triangles
+    surface, distances, picture = align_and_measure(*scan, measured, truth.seven, shape)
+    figures = {"surface": surface}
     if in_correspondence(shape):
         known = np.isfinite(truth.points).all(axis=1)
         ours, theirs = shape.vertices[: len(known)][known], truth.points[known]
-        distances = per_vertex(ours, theirs)
-        figures["per_vertex"] = rms(distances)
+        away = per_vertex(ours, theirs)
+        figures["per_vertex"] = rms(away)
         figures["per_vertex_rigid"] = rms(per_vertex(ours, theirs, with_scale=False))
-        fit = procrustes(ours, theirs)
-        errors = _on_scan(distances, theirs, truth.vertices)
-    return Score(
-        figures,
-        distances,
-        ErrorMap(
-            truth.vertices,
-            truth.triangles,
-            errors,
-            fit.apply(shape.vertices),
-            shape.triangles,
-            fit.apply(shape.seven),
-        ),
-    )
+        if shows_vertices:
+            errors = _on_scan(away, theirs, truth.vertices)
+            picture = error_map(*scan, errors, procrustes(ours, theirs), shape)
+            distances = away
+    return Score(figures, distances, picture)
 
 
 def _on_scan(distances, points, vertices):
@@ -226,12 +237,6 @@ def chosen_scans() -> list[str]:
     return [names[i] for i in sorted(rng.choice(len(names), _NUM_SCANS, replace=False))]
 
 
-def _read_list(path):
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    for name in names:
-        subject, _, expression = name.partition("_")
-        if subject not in SUBJECTS or expression not in EXPRESSIONS:
-            raise ValueError(f"{path}: expected names such as F0001_AN01, got {name!r}")
-    if not names:
-        raise ValueError(f"{path}: lists no scan")
-    return list(dict.fromkeys(names))
+def _is_scan(name):
+    subject, _, expression = name.partition("_")
+    return subject in SUBJECTS and expression in EXPRESSIONS

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fml_tf.evaluation.clay_landmarks import clay_landmarks
-from fml_tf.evaluation.measures import mean, point_to_point
-from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction, Shape
-from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.evaluation.protocols.layouts import require_file, require_folder
+from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction
+from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
+from fml_tf.evaluation.protocols.layouts import read_names, require_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
+from fml_tf.evaluation.scan_alignment import align_and_measure, every_few
 from fml_tf.mesh.alignment import procrustes
 from fml_tf.mesh.files import read_mesh
 from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.mesh.surface import Surface
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.makehuman import load_makehuman
@@ -29,8 +29,6 @@ _NUM_TESTERS, _ALL_TESTERS, _SEED = 9, 150, 0
 _EYES_MM = 90.0
 # A vertex is of the face if the aligned template's face is its nearest part, not further away.
 _REGION_REACH_MM = 10.0
-# So many points guide the ICP; all are measured.
-_FIT_POINTS = 1500
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,12 +37,14 @@ class Tester:
 
     Attributes:
       neutral: [V, 3] mm, of `shape.bs`.
+      triangles: [F, 3].
       unit_mm: of the files.
       seven: [7] vertices at the seven landmarks.
       face: [V] bool, the vertices that are measured.
     """
 
     neutral: np.ndarray
+    triangles: np.ndarray
     unit_mm: float
     seven: np.ndarray
     face: np.ndarray
@@ -52,11 +52,10 @@ class Tester:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PoseTruth:
-    """What a picture is scored against: the tester, and the mesh [V, 3] mm, [F, 3] of the pose."""
+    """What a picture is scored against: the tester, and the mesh's vertices [V, 3] mm."""
 
     tester: Tester
     vertices: np.ndarray
-    triangles: np.ndarray
 
 
 class FaceWarehouse(Protocol):
@@ -77,9 +76,10 @@ class FaceWarehouse(Protocol):
 
     name = "facewarehouse"
     template_region = None
+    expressive = True
     measures = (
         Measure("surface", "mm", "mean distance of the true face with expression to ours"),
-        Measure("neutral", "mm", "the same of the neutral faces"),
+        Measure("neutral", "mm", "the same of the neutral faces; not of meshes from outside"),
     )
 
     def __init__(self, root: str):
@@ -87,7 +87,10 @@ class FaceWarehouse(Protocol):
         if not any(self._root.glob("Tester_*")):
             raise FileNotFoundError(f"{root}: holds none of FaceWarehouse's folders Tester_N")
         listing = self._root / TESTER_LIST
-        self._testers = _read_list(listing) if listing.is_file() else chosen_testers()
+        if listing.is_file():
+            self._testers = read_names(listing, "Tester_1", _is_tester)
+        else:
+            self._testers = chosen_testers()
         origin = TESTER_LIST if listing.is_file() else f"seed {_SEED}"
         self.settings = {"testers": f"{len(self._testers)} of {origin}"}
         self._tester = functools.lru_cache(maxsize=4)(self._read_tester)
@@ -110,17 +113,25 @@ class FaceWarehouse(Protocol):
             raise ValueError(
                 f"{path}: {len(mesh.vertices)} vertices, but {len(tester.neutral)} in shape.bs"
             )
+        if not np.array_equal(mesh.faces, tester.triangles):
+            raise ValueError(f"{path}: other faces than pose_0.obj; is it cut?")
         image = read_image(require_file(path.with_suffix(".png"), "the picture"))
         vertices = tester.unit_mm * np.asarray(mesh.vertices)
-        return Case(name, [Frame(name, image)], PoseTruth(tester, vertices, np.asarray(mesh.faces)))
+        return Case(name, [Frame(name, image)], PoseTruth(tester, vertices))
 
     def _read_tester(self, name):
         folder = self._root / name
         path = folder / "Blendshape" / "shape.bs"
-        neutral = read_neutral(path)
-        mesh = read_mesh(require_file(folder / "TrainingPose" / "pose_0.obj", "the mesh"))
-        if len(mesh.vertices) != len(neutral):
-            raise ValueError(f"{path}: {len(neutral)} vertices, but {len(mesh.vertices)} in pose_0")
+        neutral, num_polygons = read_neutral(path)
+        first = require_file(folder / "TrainingPose" / "pose_0.obj", "the mesh")
+        mesh = read_mesh(first)
+        with first.open(encoding="utf-8", errors="replace") as file:
+            counts = len(mesh.vertices), sum(line.startswith("f ") for line in file)
+        if counts != (len(neutral), num_polygons):
+            raise ValueError(
+                f"{first}: {counts[0]} vertices and {counts[1]} polygons, but {len(neutral)} and "
+                f"{num_polygons} in shape.bs"
+            )
         triangles = np.asarray(mesh.faces)
         try:
             seven = clay_landmarks(neutral, triangles, DlibLandmarkDetector())
@@ -128,42 +139,31 @@ class FaceWarehouse(Protocol):
             raise ValueError(f"{path}: {error}") from None
         eyes = np.linalg.norm(neutral[seven[0]] - neutral[seven[3]])
         unit = 10.0 ** np.round(np.log10(_EYES_MM / eyes))
-        return Tester(unit * neutral, unit, seven, _face(unit * neutral, triangles, seven))
+        return Tester(
+            unit * neutral, triangles, unit, seven, _face(unit * neutral, triangles, seven)
+        )
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
-        """See `Protocol.score`: the face with the picture's expression, and the neutral one."""
+        """See `Protocol.score`: the face with the picture's expression; ours also without."""
         del frames  # A case has one.
         tester, truth = case.truth.tester, case.truth
-        expressive = prediction.expressive(0)
-        distances, areas, fit = _distances(truth.vertices, truth.triangles, tester, expressive)
-        neutral, neutral_areas, _ = _distances(
-            tester.neutral, truth.triangles, tester, prediction.shape
+        surface, distances, picture = align_and_measure(
+            truth.vertices,
+            tester.triangles,
+            tester.face,
+            truth.vertices[tester.seven],
+            prediction.expressive(0),
         )
-        errors = np.full(len(truth.vertices), np.nan)
-        errors[tester.face] = distances
-        return Score(
-            {"surface": mean(distances, areas), "neutral": mean(neutral, neutral_areas)},
-            distances,
-            ErrorMap(
-                truth.vertices,
-                truth.triangles,
-                errors,
-                fit.apply(expressive.vertices),
-                expressive.triangles,
-                fit.apply(expressive.seven),
-            ),
-        )
-
-
-def _distances(vertices, triangles, tester: Tester, shape: Shape):
-    """Distances [P] of the true face's vertices to a shape, their areas, and its alignment."""
-    surface = Surface(shape.vertices, shape.triangles)
-    points = vertices[tester.face]
-    areas = vertex_areas(vertices, triangles)[tester.face]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    initial = procrustes(shape.seven, vertices[tester.seven])
-    fit = fit_surface(surface, points[some], initial, areas[some])
-    return fit.scale * point_to_point(fit.apply_inverse(points), surface), areas, fit
+        figures = {"surface": surface}
+        if prediction.fit is not None:
+            figures["neutral"], _, _ = align_and_measure(
+                tester.neutral,
+                tester.triangles,
+                tester.face,
+                tester.neutral[tester.seven],
+                prediction.shape,
+            )
+        return Score(figures, distances, picture)
 
 
 def _face(neutral, triangles, seven):
@@ -172,15 +172,14 @@ def _face(neutral, triangles, seven):
     surface = Surface(template.mean_shape, template.triangles)
     points = neutral[face_crop(neutral, neutral[seven])]
     marks = template.mean_shape[template.landmark_vertices][SEVEN]
-    some = slice(None, None, max(1, len(points) // _FIT_POINTS))
-    fit = fit_surface(surface, points[some], procrustes(marks, neutral[seven]))
+    fit = fit_surface(surface, points[every_few(points)], procrustes(marks, neutral[seven]))
     closest = surface.closest(fit.apply_inverse(neutral))
     on_face = template.regions["face"][template.triangles[closest.triangles]].all(axis=1)
     return on_face & (fit.scale * closest.distances < _REGION_REACH_MM)
 
 
-def read_neutral(path: pathlib.Path) -> np.ndarray:
-    """The first shape [V, 3] of a `shape.bs`, in its unit.
+def read_neutral(path: pathlib.Path) -> tuple[np.ndarray, int]:
+    """The first shape [V, 3] of a `shape.bs`, in its unit, and the number of polygons.
 
     The file has little-endian int32 counts of blendshapes, vertices and polygons (46, 11510,
     11400), then the float32 vertices of the neutral face and of each blendshape.
@@ -194,14 +193,14 @@ def read_neutral(path: pathlib.Path) -> np.ndarray:
         counts = np.fromfile(file, "<i4", 3)
         if len(counts) < 3 or counts[0] != NUM_BLENDSHAPES or counts[1] < 1:
             raise ValueError(f"{path}: counts {counts.tolist()}; the first of three should be 46")
-        num_vertices = int(counts[1])
+        num_vertices, num_polygons = map(int, counts[1:])
         expected = 12 + 12 * num_vertices * (NUM_BLENDSHAPES + 1)
         if path.stat().st_size != expected:
             raise ValueError(f"{path}: {path.stat().st_size} bytes, but {expected} by its counts")
         neutral = np.fromfile(file, "<f4", 3 * num_vertices).reshape(-1, 3).astype(np.float64)
     if not np.isfinite(neutral).all():
         raise ValueError(f"{path}: holds values that are not finite")
-    return neutral
+    return neutral, num_polygons
 
 
 def chosen_testers() -> list[str]:
@@ -211,12 +210,6 @@ def chosen_testers() -> list[str]:
     return [f"Tester_{number + 1}" for number in sorted(chosen)]
 
 
-def _read_list(path):
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    for name in names:
-        prefix, _, number = name.partition("_")
-        if prefix != "Tester" or not number.isdecimal():
-            raise ValueError(f"{path}: expected names such as Tester_1, got {name!r}")
-    if not names:
-        raise ValueError(f"{path}: lists no tester")
-    return list(dict.fromkeys(names))
+def _is_tester(name):
+    prefix, _, number = name.partition("_")
+    return prefix == "Tester" and number.isdecimal()

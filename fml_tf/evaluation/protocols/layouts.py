@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import numpy as np
@@ -42,6 +43,26 @@ def one_file(folder: pathlib.Path, pattern: str, what: str) -> pathlib.Path:
     if not found:
         raise FileNotFoundError(f"{folder}/{pattern}: {what} is missing")
     return found[0]
+
+
+def read_names(path: pathlib.Path, example: str, fits: Callable[[str], bool]) -> list[str]:
+    """The names that a file lists, one a line, each once.
+
+    Args:
+      path: of the file.
+      example: of a name, for messages.
+      fits: whether a name has the right form.
+
+    Raises:
+      ValueError: it lists none, or one in another form.
+    """
+    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    for name in names:
+        if not fits(name):
+            raise ValueError(f"{path}: expected names such as {example}, got {name!r}")
+    if not names:
+        raise ValueError(f"{path}: lists no name such as {example}")
+    return list(dict.fromkeys(names))
 
 
 def read_picked_points(path: pathlib.Path) -> np.ndarray:
