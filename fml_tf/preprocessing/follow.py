@@ -80,8 +80,10 @@ class FaceFollower:
             self.person += 1
             return self._search(image)[0]
         faces = self._detector.detect(image, near=square)
-        faces = [face for face in faces if face.confidence.mean() >= self._min_confidence]
-        if not faces:
+        if faces:
+            self._absence = 0  # it is there, even if a hand before it makes it uncertain
+            faces = certain_faces(faces, self._min_confidence)
+        else:
             # Perhaps too small or too large for its neighbourhood.
             everywhere = self._search(image)
             faces = [face for face in everywhere if square.holds(face.box.centre)]
