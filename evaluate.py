@@ -31,7 +31,6 @@ from absl import app, flags, logging
 
 from datasets import synthetic_faces
 from fml_tf import __version__
-from fml_tf.config import write_json
 from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.model_sizes import TruncatedModels
@@ -46,8 +45,8 @@ from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
 from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import open_output, run_cases
-from fml_tf.mesh.files import atomic_path
-from fml_tf.model.fml_model import load_model
+from fml_tf.files.atomic import atomic_path, write_json
+from fml_tf.models.fml_model import load_model
 
 RESULTS_FILE = "results.json"
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}

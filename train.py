@@ -25,8 +25,9 @@ from absl import app, flags, logging
 
 from datasets.opening import open_dataset
 from fml_tf import __version__
-from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags, write_json
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.files.atomic import write_json
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.training.report import write_report
 from fml_tf.training.trainer import NonFiniteLossError, Trainer, is_chief, make_strategy
 from fml_tf.training.validation import validate

@@ -17,10 +17,10 @@ from absl import app, flags
 from benchmarks.train_step import random_batch
 from datasets.opening import open_dataset
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.data.augmentation import Augmentation
+from fml_tf.data.batches import training_batches
 from fml_tf.losses.objective import LossWeights
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.training.augmentation import Augmentation
-from fml_tf.training.data import training_batches
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.train_step import Objective, TrainStep
 

@@ -27,12 +27,12 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
+from fml_tf.files.video import index_frames, read_frames
 from fml_tf.preprocessing.candidates import find_candidates
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
-from fml_tf.preprocessing.video import index_frames, read_frames
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 from fml_tf.template.loading import load_template
 

@@ -19,7 +19,7 @@ from absl import app, flags
 from benchmarks import machine
 from benchmarks.train_step import FLOAT_BYTES, random_batch
 from fml_tf.config import ModelConfig, define_flags, from_flags
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 
 
 def basis_traffic(model: FmlModel) -> int:

@@ -23,7 +23,7 @@ from absl import app, flags
 from benchmarks import machine
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.losses.objective import LossWeights
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.structures import NUM_LANDMARKS, MultiFrameBatch
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.train_step import Objective, TrainStep

@@ -8,8 +8,8 @@ import tensorflow_datasets as tfds
 from datasets import synthetic_faces, video_faces
 from datasets.voxceleb2_frames import voxceleb2_frames_dataset_builder
 from fml_tf.config import ModelConfig, TrainConfig
+from fml_tf.geometry.crop import DEFAULT_MARGIN
 from fml_tf.preprocessing.clip import ClipSettings
-from fml_tf.preprocessing.crop import DEFAULT_MARGIN
 from fml_tf.preprocessing.prepare import CropSettings
 
 

@@ -6,8 +6,6 @@ name.
 """
 
 import dataclasses
-import json
-import os
 import types
 import typing
 from collections.abc import Sequence
@@ -171,15 +169,6 @@ class TrainConfig:
     def total_steps(self) -> int:
         """Steps of all three stages."""
         return self.pretrain_steps + self.joint_steps + self.finetune_steps
-
-
-def write_json(path: str, values) -> None:
-    """Writes `values` as indented JSON, to a temporary name that is then renamed."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-    os.replace(temporary, path)
 
 
 _DEFINE = {

@@ -9,7 +9,7 @@ from benchmarks import input_pipeline
 from benchmarks import preprocessing as benchmark
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
 from fml_tf.config import TrainConfig
-from fml_tf.preprocessing.crop import CropTransform
+from fml_tf.geometry.crop import CropTransform
 
 
 def _frame(left, top, width):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import machine, reconstruction, train_step
 from fml_tf.config import ModelConfig
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 
 CONFIG = ModelConfig(network_width=0.05, shape_size=8, albedo_size=8, num_graph_nodes=60)
 

@@ -15,8 +15,8 @@ from fml_tf.evaluation.predictions import SEVEN, FaceFit, Prediction, Shape
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols import bu3dfe
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans, registered_correspondence
-from fml_tf.mesh.surface import Surface
-from fml_tf.mesh.vrml import TexturedMesh
+from fml_tf.files.vrml import TexturedMesh
+from fml_tf.geometry.surface import Surface
 from fml_tf.template.makehuman import load_makehuman
 from tools.make_bu3dfe_layout import feature_points, indexed_points, vrml
 

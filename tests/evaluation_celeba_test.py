@@ -12,7 +12,7 @@ from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import principal_components
 from fml_tf.evaluation.protocols import celeba
 from fml_tf.evaluation.protocols.celeba import CelebA, face_box
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.template.makehuman import load_makehuman
 from tools import make_celeba_layout
 

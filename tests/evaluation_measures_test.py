@@ -12,9 +12,9 @@ from fml_tf.evaluation.measures import (
     rms,
 )
 from fml_tf.evaluation.statistics import compare, summarise
-from fml_tf.mesh.alignment import Similarity, procrustes
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.geometry.alignment import Similarity, procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface, vertex_areas
 
 
 def lumpy_head(subdivisions=3):

@@ -14,12 +14,12 @@ from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
 from fml_tf.evaluation.protocols.layouts import read_ljson
 from fml_tf.evaluation.protocols.micc import MiccFlorence, evenly
 from fml_tf.evaluation.textured_scan import find_scan_landmarks, read_textured_scan
-from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.files import write_obj
+from fml_tf.files.meshes import write_obj
+from fml_tf.geometry.alignment import Similarity
+from fml_tf.geometry.landmark_order import FROM_68
 from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import PersonSampler
 from fml_tf.synthesis.renderer import Renderer
-from fml_tf.template.foreign_model import KEPT_OF_68
 from fml_tf.template.makehuman import load_makehuman
 from tools import make_micc_layout
 
@@ -55,7 +55,7 @@ def root(tmp_path):
     vertices = TO_SCAN.apply(template.mean_shape)
     write_obj(root / MODEL / "110920150452.obj", vertices, template.triangles)
     points = np.zeros((68, 3))
-    points[KEPT_OF_68] = vertices[template.landmark_vertices]
+    points[FROM_68] = vertices[template.landmark_vertices]
     (root / "MICC_landmarks" / MODEL / "110920150452.ljson").write_text(ljson(points))
     frames = [np.full((64, 80, 3), 6 * number, np.uint8) for number in range(40)]
     encoded = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
@@ -95,7 +95,7 @@ def test_landmark_files_are_in_the_order_of_the_68(root):
     template = load_makehuman("4k")
     points = read_ljson(root / "MICC_landmarks" / MODEL / "110920150452.ljson")
     expected = TO_SCAN.apply(template.mean_shape[template.landmark_vertices])
-    np.testing.assert_allclose(points[KEPT_OF_68], expected, atol=1e-5)
+    np.testing.assert_allclose(points[FROM_68], expected, atol=1e-5)
 
 
 def test_icp_with_scale_finds_the_same_face_and_counts_only_near_the_nose(root):

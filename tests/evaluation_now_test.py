@@ -13,8 +13,8 @@ import evaluate
 from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
 from fml_tf.evaluation.protocols.layouts import read_picked_points
 from fml_tf.evaluation.protocols.now import NowChallenge, face_crop, read_box
-from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.files import read_mesh, write_obj
+from fml_tf.files.meshes import read_mesh, write_obj
+from fml_tf.geometry.alignment import Similarity
 from fml_tf.template.makehuman import load_makehuman
 
 TO_SCAN = Similarity(

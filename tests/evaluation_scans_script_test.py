@@ -9,7 +9,7 @@ from absl import flags
 import evaluate
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation import scan_alignment
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from tools import make_bu3dfe_layout, make_facewarehouse_layout
 
 

@@ -23,9 +23,9 @@ from fml_tf.evaluation.protocols.synthetic_faces import (
     light_error,
 )
 from fml_tf.evaluation.runner import open_output
-from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.files import write_obj
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.files.meshes import write_obj
+from fml_tf.geometry.alignment import Similarity
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.serving.runtimes import write_litert, write_onnx
 from fml_tf.serving.signatures import FaceService
 from fml_tf.structures import PARAMETERS

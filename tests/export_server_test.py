@@ -17,8 +17,8 @@ from absl import flags
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from fml_tf.config import ModelConfig
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.preprocessing.crop import crop_box, crop_image
+from fml_tf.geometry.crop import crop_box, crop_image
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DetectedFace
 from fml_tf.preprocessing.prepare import CropSettings

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import export
 from fml_tf.config import ModelConfig
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.serving import exporting
 from fml_tf.serving.checks import MAX_PARAMETER
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model

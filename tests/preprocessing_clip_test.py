@@ -10,16 +10,16 @@ import pytest
 from datasets import video_faces
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
 from datasets.video_faces.video_faces_dataset_builder import VideoFacesConfig
-from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.preprocessing.video import (
+from fml_tf.files.video import (
     VideoError,
     index_frames,
     read_chosen_frames,
     read_frames,
     video_info,
 )
+from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
+from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.template.loading import load_template
 
 

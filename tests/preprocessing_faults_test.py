@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from datasets.video_faces.dummy_videos import write_video
+from fml_tf.files.video import index_frames, read_chosen_frames, read_frames
+from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.candidates import find_candidates
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip
-from fml_tf.preprocessing.crop import CropTransform, crop_image
 from fml_tf.preprocessing.cuts import CutDetector
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.follow import FaceFollower
 from fml_tf.preprocessing.landmarks import DetectedFace, DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import NoFaceError
-from fml_tf.preprocessing.video import index_frames, read_chosen_frames, read_frames
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 from fml_tf.template.loading import load_template
 

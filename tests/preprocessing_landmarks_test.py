@@ -4,8 +4,8 @@ import pytest
 import skimage.data
 
 from datasets.video_faces.dummy_videos import portrait_frames
+from fml_tf.geometry.landmark_order import MIRROR_66
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
-from fml_tf.preprocessing.landmark_order import MIRROR_66
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import (
     CropSettings,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datasets.video_faces.dummy_videos import write_video
-from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.head_pose import HeadPose
 from fml_tf.preprocessing.prepare import NoFaceError, PreparedFrame, SmallFaceError
 from fml_tf.reconstruction.inputs import (

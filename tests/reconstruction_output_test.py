@@ -7,15 +7,15 @@ import tensorflow as tf
 
 from datasets.video_faces.dummy_videos import write_video
 from fml_tf.config import ModelConfig
-from fml_tf.mesh.files import read_mesh
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.preprocessing.crop import CropTransform, crop_image
-from fml_tf.preprocessing.video import read_frames
+from fml_tf.files.meshes import read_mesh
+from fml_tf.files.video import read_frames
+from fml_tf.geometry.crop import CropTransform, crop_image
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
 from fml_tf.reconstruction.output import output_directory, write_reconstruction
-from fml_tf.reconstruction.pictures import render_frame_pictures
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
 from fml_tf.reconstruction.video import place_overlay, write_overlay_video
+from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.pose import rotate, rotation_matrix
 
 SIZE = 96

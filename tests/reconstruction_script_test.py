@@ -12,9 +12,9 @@ from absl import flags
 import reconstruct
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
 from fml_tf.config import ModelConfig
-from fml_tf.mesh.files import read_mesh
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.preprocessing.video import read_frames
+from fml_tf.files.meshes import read_mesh
+from fml_tf.files.video import read_frames
+from fml_tf.models.fml_model import FmlModel
 
 
 @pytest.fixture(scope="module")

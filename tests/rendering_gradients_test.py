@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import trimesh
 
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination, shade, spherical_harmonics
 from fml_tf.rendering.pose import rotate, rotation_matrix

@@ -6,7 +6,7 @@ import pytest
 import trimesh
 from scipy.sparse.csgraph import dijkstra
 
-from fml_tf.mesh import topology
+from fml_tf.geometry import topology
 from fml_tf.template.deformation_graph import build_deformation_graph, load_or_build_graph
 from fml_tf.template.face_template import REGIONS, FaceTemplate
 from fml_tf.template.makehuman import load_makehuman

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import spatial
 
-from fml_tf.mesh.topology import boundary_edges, edges
+from fml_tf.geometry.topology import boundary_edges, edges
 from fml_tf.template import makehuman
 from fml_tf.template.loading import load_template
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman, mean_names

@@ -16,10 +16,10 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+from fml_tf.geometry.landmark_order import FROM_68
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.deformation_graph import build_deformation_graph
 from fml_tf.template.flame import read_flame
-from fml_tf.template.foreign_model import KEPT_OF_68
 from fml_tf.template.ict import read_ict
 from fml_tf.template.makehuman import load_makehuman
 
@@ -43,7 +43,7 @@ def displacements():
 def landmarks68():
     """The 66 landmarks, and the mouth's corners again as the inner corners."""
     landmarks = np.zeros(68, int)
-    landmarks[KEPT_OF_68] = head().landmark_vertices
+    landmarks[FROM_68] = head().landmark_vertices
     landmarks[[60, 64]] = landmarks[[48, 54]]
     return landmarks
 

@@ -11,7 +11,7 @@ from fake_data import FakeBuilder
 from tensorboard.backend.event_processing import event_accumulator
 
 from fml_tf.config import ModelConfig, TrainConfig
-from fml_tf.model.fml_model import load_model
+from fml_tf.models.fml_model import load_model
 from fml_tf.training.trainer import NonFiniteLossError, Trainer, make_strategy
 
 MODEL = ModelConfig(network_width=0.03, crop_size=96, shape_size=4, albedo_size=4)

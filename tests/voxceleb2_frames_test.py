@@ -32,10 +32,10 @@ from datasets.voxceleb2_frames.voxceleb2_frames_dataset_builder import (
     VoxCeleb2FramesConfig,
 )
 from fml_tf.config import ModelConfig, TrainConfig
+from fml_tf.data.batches import training_batches
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.training.data import training_batches
 
 _CLIP = ClipSettings(num_frames=2, candidates_per_image=3, crop=CropSettings(size=96))
 _CONFIG = VoxCeleb2FramesConfig(name="tiny", clip=_CLIP, test_share_of_dev=0.0)

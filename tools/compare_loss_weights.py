@@ -24,10 +24,10 @@ from absl import app, flags
 
 from datasets import synthetic_faces
 from fml_tf.config import ModelConfig
+from fml_tf.data.batches import evaluation_examples
 from fml_tf.losses.objective import PAPER_WEIGHTS, LossWeights, weigh
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.structures import FaceParameters, MultiFrameBatch
-from fml_tf.training.data import evaluation_examples
 from fml_tf.training.train_step import Objective
 from fml_tf.training.validation import aligned_rmse
 

@@ -17,10 +17,10 @@ from absl import app, flags
 
 from datasets.opening import open_dataset
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
+from fml_tf.data.augmentation import Augmentation, augmentation_of
+from fml_tf.data.batches import training_batches
 from fml_tf.preprocessing.pictures import draw_landmarks
 from fml_tf.structures import MultiFrameBatch
-from fml_tf.training.augmentation import Augmentation, augmentation_of
-from fml_tf.training.data import training_batches
 
 
 def draw_rows(batch: MultiFrameBatch) -> list[np.ndarray]:

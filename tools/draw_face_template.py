@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from absl import app, flags
 
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman, mean_names

@@ -15,8 +15,8 @@ import numpy as np
 from absl import app, flags
 
 from datasets import synthetic_faces
-from fml_tf.model.fml_model import load_model
-from fml_tf.training.data import evaluation_examples
+from fml_tf.data.batches import evaluation_examples
+from fml_tf.models.fml_model import load_model
 from fml_tf.training.summaries import picture_sheet
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)

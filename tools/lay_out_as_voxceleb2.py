@@ -25,10 +25,10 @@ from absl import app, flags
 from tqdm import tqdm
 
 from datasets.voxceleb2_frames.dummy_voxceleb2 import write_people
-from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.files.video import SUFFIXES, index_frames, read_frames
+from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.faces import HogFaceDetector
-from fml_tf.preprocessing.video import SUFFIXES, index_frames, read_frames
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos, one person each.")

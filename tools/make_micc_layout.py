@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from fml_tf.evaluation.protocols.micc import VIDEOS
-from fml_tf.mesh.files import to_bytes
+from fml_tf.files.images import to_bytes
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.illumination import ambient_illumination
 from fml_tf.rendering.rasterizer import rasterize

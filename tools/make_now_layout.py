@@ -21,8 +21,8 @@ from fml_tf.evaluation.predictions import SEVEN
 from fml_tf.evaluation.protocols.layouts import read_ljson
 from fml_tf.evaluation.protocols.now import IMAGE_LIST
 from fml_tf.evaluation.textured_scan import read_textured_scan, render_scan
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.files import read_mesh, write_obj
+from fml_tf.files.meshes import read_mesh, write_obj
+from fml_tf.geometry.alignment import procrustes
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.template.makehuman import load_makehuman
 

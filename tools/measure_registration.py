@@ -23,8 +23,8 @@ from fml_tf.evaluation.measures import per_vertex, rms
 from fml_tf.evaluation.predictions import Prediction, Shape
 from fml_tf.evaluation.protocols.bu3dfe import CORRESPONDENCE_FOLDER, Bu3dfe
 from fml_tf.evaluation.protocols.layouts import require_folder
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.surface import Surface
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.surface import Surface
 from fml_tf.template.makehuman import load_makehuman
 
 _AMOUNTS = (0.0, 0.5, 0.75, 1.0)

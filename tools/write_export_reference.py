@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from fml_tf.mesh.files import atomic_path
-from fml_tf.model.fml_model import FmlModel, load_model
+from fml_tf.files.atomic import atomic_path
+from fml_tf.models.fml_model import FmlModel, load_model
 from fml_tf.serving.warmup import mean_face_crop
 from fml_tf.structures import PARAMETERS
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from fml_tf.config import ModelConfig, define_flags, from_flags
-from fml_tf.model.fml_model import CHECKPOINT_FOLDER, FmlModel
+from fml_tf.models.fml_model import CHECKPOINT_FOLDER, FmlModel
 
 COEFFICIENT = 0.3  # standard deviation of what the networks regress, in their heads' units
 SHAPE_MM = 10.0  # of a vertex's coordinate, for coefficients of 1

@@ -18,9 +18,9 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from datasets.exclusion import excluded_people
+from fml_tf.files.video import SUFFIXES
 from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.preprocessing.video import SUFFIXES
 from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.template.loading import load_template
 

@@ -23,7 +23,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from datasets.voxceleb2_frames.preparation import Outcome, Preparation, prepare_once
 from datasets.voxceleb2_frames.source import Clip
-from fml_tf.mesh.files import atomic_path
+from fml_tf.files.atomic import atomic_path
 
 # Clips that a worker takes at once, unless there are so few that some workers would get none.
 _SLICE = 64

@@ -16,7 +16,7 @@ import numpy as np
 from datasets.voxceleb2_frames.archives import ArchiveError
 from datasets.voxceleb2_frames.source import Clip
 from datasets.voxceleb2_frames.tracks import TrackError
-from fml_tf.mesh.files import atomic_path
+from fml_tf.files.atomic import atomic_path
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, MultiFrameImage, prepare_clip
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.template.loading import load_template

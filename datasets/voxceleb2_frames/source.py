@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from datasets.exclusion import FILE_NAME, excluded_people
 from datasets.voxceleb2_frames.archives import Member, find_archives, members, read_member
 from datasets.voxceleb2_frames.tracks import TrackError, parse_track
+from fml_tf.files.video import SUFFIXES
 from fml_tf.preprocessing.face_track import FaceTrack
-from fml_tf.preprocessing.video import SUFFIXES
 
 # A clip's files are PERSON/VIDEO/CLIP.mp4 and .txt, whatever the folders above them.
 _CLIP_FILE = re.compile(r"(?:.*/)?(id\d{5})/([\w-]+)/(\d{5})\.(mp4|txt)")

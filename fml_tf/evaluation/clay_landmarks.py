@@ -4,10 +4,10 @@ import numpy as np
 import trimesh
 
 from fml_tf.evaluation.predictions import SEVEN
-from fml_tf.mesh.files import to_bytes
+from fml_tf.files.images import to_bytes
 from fml_tf.preprocessing.landmarks import LandmarkDetector
-from fml_tf.reconstruction.pictures import clay
 from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.pictures import clay
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 
 _SIZE = 480

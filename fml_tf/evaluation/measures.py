@@ -5,8 +5,8 @@ Each function returns the distance at each point; `rms` and the mean make one fi
 
 import numpy as np
 
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.surface import Surface
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.surface import Surface
 
 
 def per_vertex(shape: np.ndarray, truth: np.ndarray, with_scale: bool = True) -> np.ndarray:

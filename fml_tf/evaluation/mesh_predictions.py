@@ -10,7 +10,8 @@ import numpy as np
 
 from fml_tf.evaluation.predictions import Prediction, Shape, as_landmarks
 from fml_tf.evaluation.predictors import Method, hash_files
-from fml_tf.mesh.files import atomic_path, read_mesh, write_obj
+from fml_tf.files.atomic import atomic_path
+from fml_tf.files.meshes import read_mesh, write_obj
 
 
 class MeshPredictor:

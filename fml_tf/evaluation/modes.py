@@ -24,14 +24,14 @@ from tqdm import tqdm
 
 from datasets.opening import open_dataset
 from fml_tf.config import TrainConfig
+from fml_tf.data.batches import evaluation_examples
 from fml_tf.evaluation.pictures import render_mesh, titled
 from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
-from fml_tf.mesh.files import atomic_path
-from fml_tf.model.fml_model import load_model
+from fml_tf.files.atomic import atomic_path
+from fml_tf.models.fml_model import load_model
 from fml_tf.template.face_template import FaceTemplate
-from fml_tf.training.data import evaluation_examples
 
 _SPREAD = 3.0  # standard deviations that the pictures show
 

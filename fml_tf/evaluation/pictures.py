@@ -11,10 +11,10 @@ import trimesh
 
 from fml_tf.evaluation.predictions import SEVEN
 from fml_tf.evaluation.protocols.base import ErrorMap
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.files import to_bytes
-from fml_tf.reconstruction.pictures import BACKGROUND, blend, clay
+from fml_tf.files.images import to_bytes
+from fml_tf.geometry.alignment import procrustes
 from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.pictures import BACKGROUND, blend, clay
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.template.makehuman import load_makehuman
 

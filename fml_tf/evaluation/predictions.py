@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fml_tf.template.foreign_model import KEPT_OF_68
+from fml_tf.geometry.landmark_order import FROM_68
 
 # Outer and inner corner of the right eye, inner and outer of the left, under the nose, the mouth's
 # corners: the seven points of the NoW challenge among ours, in its order.
@@ -122,4 +122,4 @@ def as_landmarks(points: np.ndarray, source: str) -> np.ndarray:
         raise ValueError(f"{source}: landmarks are {points.shape}; 7, 66 or 68 points are needed")
     if not np.isfinite(points).all():
         raise ValueError(f"{source}: landmarks are not finite")
-    return points[KEPT_OF_68] if len(points) == 68 else points
+    return points[FROM_68] if len(points) == 68 else points

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
-from fml_tf.model.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
+from fml_tf.models.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
-from fml_tf.reconstruction.pictures import render_frame_pictures
+from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import FaceParameters
 from fml_tf.xla import without_xla

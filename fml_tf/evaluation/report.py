@@ -13,7 +13,7 @@ from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.results import case_figures
 from fml_tf.evaluation.runner import groups, read_case, score_group
-from fml_tf.mesh.files import atomic_path
+from fml_tf.files.atomic import atomic_path
 
 PICTURE_FOLDER = "pictures"
 _PAGE = """<!doctype html>

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from fml_tf.config import write_json
 from fml_tf.evaluation.predictions import Prediction
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Case, Protocol, Score
-from fml_tf.mesh.files import atomic_path
+from fml_tf.files.atomic import atomic_path, write_json
 
 IDENTITY_FILE = "evaluation.json"
 _CASE_FOLDER = "cases"

@@ -5,9 +5,9 @@ import numpy as np
 from fml_tf.evaluation.measures import mean, point_to_point
 from fml_tf.evaluation.predictions import Shape
 from fml_tf.evaluation.protocols.base import ErrorMap
-from fml_tf.mesh.alignment import Similarity, procrustes
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.geometry.alignment import Similarity, procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface, vertex_areas
 
 # So many points of the scan guide the ICP; all are measured.
 _FIT_POINTS = 1500

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from fml_tf.evaluation.measures import rms
-from fml_tf.mesh.vrml import TexturedMesh
+from fml_tf.files.vrml import TexturedMesh
 
 # Corners of the mesh that a photograph must give colour to, for its camera to be told.
 _LEAST_CORNERS = 100

@@ -9,8 +9,8 @@ import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from fml_tf.files.images import read_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.reconstruction.inputs import read_image
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.rendering.sampling import sample_bilinear

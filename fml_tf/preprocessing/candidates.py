@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from fml_tf.files.video import FrameIndex, index_frames, read_chosen_frames
 from fml_tf.preprocessing.cuts import LONGEST_STEP, CutDetector
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.faces import FaceBox
@@ -15,7 +16,6 @@ from fml_tf.preprocessing.follow import FaceFollower
 from fml_tf.preprocessing.frame_choice import sharpness
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_face
-from fml_tf.preprocessing.video import FrameIndex, index_frames, read_chosen_frames
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

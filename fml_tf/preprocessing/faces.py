@@ -7,7 +7,7 @@ import cv2
 import dlib
 import numpy as np
 
-from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.geometry.crop import CropTransform, crop_image
 
 
 @dataclasses.dataclass(frozen=True)

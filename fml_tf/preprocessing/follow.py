@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fml_tf.preprocessing.crop import crop_box, crop_image
+from fml_tf.geometry.crop import crop_box, crop_image
 from fml_tf.preprocessing.cuts import colour_change, colour_shares
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DetectedFace, LandmarkDetector

@@ -9,9 +9,9 @@ import cv2
 import dlib
 import numpy as np
 
-from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.geometry.crop import CropTransform, crop_image
+from fml_tf.geometry.landmark_order import FROM_68, MIRROR_66
 from fml_tf.preprocessing.faces import FaceBox, FaceDetector, HogFaceDetector
-from fml_tf.preprocessing.landmark_order import FROM_68, MIRROR_66
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fml_tf.preprocessing.crop import (
+from fml_tf.geometry.crop import (
     DEFAULT_MARGIN,
     DEFAULT_SIZE,
     CropTransform,

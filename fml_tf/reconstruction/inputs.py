@@ -6,15 +6,15 @@ import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator
 
-import cv2
 import numpy as np
 import tqdm
 from absl import logging
 
-from fml_tf.preprocessing.crop import CropTransform, crop_image
+from fml_tf.files.images import read_image
+from fml_tf.files.video import SUFFIXES, read_frames, video_info
+from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
 from fml_tf.preprocessing.prepare import FaceError, PreparedFrame
-from fml_tf.preprocessing.video import SUFFIXES, read_frames, video_info
 
 Prepare = Callable[[np.ndarray], PreparedFrame]
 """`prepare_image` with all but the image ([H, W, 3] uint8 RGB) given."""
@@ -62,22 +62,6 @@ class VideoScan:
 def is_video(path: str | os.PathLike) -> bool:
     """Whether the name is that of a video file."""
     return pathlib.Path(path).suffix.lower() in SUFFIXES
-
-
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Reads a photo as [H, W, 3] uint8 RGB, upright by its EXIF orientation.
-
-    Raises:
-      FileNotFoundError: no such file.
-      ValueError: not an image that OpenCV reads.
-    """
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if image is None:
-        raise ValueError(f"{path}: not an image that can be read")
-    return image
 
 
 def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> FaceFrames:

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.mesh.files import write_obj
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.reconstruction.gltf import write_glb
-from fml_tf.reconstruction.pictures import render_frame_pictures
+from fml_tf.files.gltf import write_glb
+from fml_tf.files.meshes import write_obj
+from fml_tf.geometry.normals import build_one_ring, vertex_normals
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.reconstruction.reconstruction import Reconstruction
+from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.template.face_template import FaceTemplate
 
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.reconstruction.inputs import FaceFrames
 from fml_tf.structures import DecodedFaces, FaceParameters
 

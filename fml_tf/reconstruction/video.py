@@ -7,13 +7,13 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.preprocessing.crop import CropTransform, crop_image
-from fml_tf.preprocessing.video import video_info
+from fml_tf.files.video import video_info
+from fml_tf.geometry.crop import CropTransform, crop_image
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.reconstruction.inputs import VideoScan, read_video
-from fml_tf.reconstruction.pictures import blend, render_face
 from fml_tf.reconstruction.reconstruction import follow_frames
 from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.pictures import blend, render_face
 
 # Frames that go through the network together, beside those of the identity.
 _CHUNK = 16

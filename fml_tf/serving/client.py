@@ -29,11 +29,11 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from fml_tf.mesh.files import atomic_path, to_bytes
-from fml_tf.preprocessing.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
+from fml_tf.files.atomic import atomic_path
+from fml_tf.files.images import read_image, to_bytes
+from fml_tf.geometry.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, find_face
-from fml_tf.reconstruction.inputs import read_image
 from fml_tf.structures import PARAMETERS
 
 

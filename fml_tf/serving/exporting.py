@@ -7,8 +7,8 @@ import tempfile
 
 import tensorflow as tf
 
-from fml_tf.config import write_json
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.files.atomic import write_json
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import INPUTS, OUTPUTS, FaceService
 from fml_tf.serving.warmup import (

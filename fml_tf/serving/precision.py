@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.serving.signatures import folded_bases
 
 # Faces to measure on: as far from the mean as people are from each other, whatever the scale that

@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from absl import app, flags, logging
 
-from fml_tf.mesh.files import atomic_path
-from fml_tf.model.fml_model import load_model
+from fml_tf.files.atomic import atomic_path
+from fml_tf.models.fml_model import load_model
 from fml_tf.serving.signatures import FaceService
 
 _ONNX_OPSET = 17

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.model.fml_model import FmlModel, form_faces
+from fml_tf.models.fml_model import FmlModel, form_faces
 from fml_tf.serving.checks import (
     check_bounded,
     check_frame_count,

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from fml_tf.mesh.files import to_bytes
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.reconstruction.pictures import BACKGROUND, blend, render_face
+from fml_tf.files.images import to_bytes
+from fml_tf.models.fml_model import FmlModel
+from fml_tf.rendering.pictures import BACKGROUND, blend, render_face
 from fml_tf.serving.signatures import MASKED
 from fml_tf.structures import PARAMETERS, FaceParameters
 

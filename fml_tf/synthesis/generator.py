@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from fml_tf.preprocessing.crop import crop_box, crop_image
+from fml_tf.geometry.crop import crop_box, crop_image
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.synthesis.detector import detect
 from fml_tf.synthesis.expression import sample_expression

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.illumination import spherical_harmonics
 from fml_tf.rendering.rasterizer import rasterize

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components, dijkstra
 
-from fml_tf.mesh import topology
+from fml_tf.geometry import topology
 from fml_tf.template.face_template import FaceTemplate
 
 # Where lids and lips really meet: nodes sit on these corners, so that no other node has to reach

@@ -13,11 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, KDTree
 from scipy.spatial.transform import Rotation
 
-from fml_tf.mesh import topology
+from fml_tf.geometry import topology
+from fml_tf.geometry.landmark_order import FROM_68
 from fml_tf.template.face_template import FaceTemplate
-
-# Of the 68 landmarks of Multi-PIE/iBUG, the 66 that docs/conventions.md keeps.
-KEPT_OF_68 = np.delete(np.arange(68), [60, 64])
 
 _NOSE_TIP = 30
 _UPPER_LIP = np.array([49, 50, 51, 52, 53, 60, 61, 62])
@@ -85,7 +83,7 @@ def make_template(
     """
     landmarks = np.asarray(landmarks, np.int64).reshape(-1)
     if len(landmarks) == 68:
-        landmarks = landmarks[KEPT_OF_68]
+        landmarks = landmarks[FROM_68]
     if len(landmarks) != 66:
         raise ValueError(f"{name}: {len(landmarks)} landmarks; 68 or 66 are needed")
     for what, indices in [("landmarks", landmarks), ("triangles", triangles)]:

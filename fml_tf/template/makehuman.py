@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fml_tf.mesh.subdivision import catmull_clark, triangulate
+from fml_tf.geometry.subdivision import catmull_clark, triangulate
 from fml_tf.template.face_template import FaceTemplate
 
 ASSET = pathlib.Path(__file__).parent / "assets" / "makehuman_face.npz"

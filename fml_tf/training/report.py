@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorboard.backend.event_processing import event_accumulator
 
-from fml_tf.training.data import evaluation_examples
+from fml_tf.data.batches import evaluation_examples
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.trainer import EVENT_FOLDER, Trainer
 

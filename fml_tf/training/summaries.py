@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fml_tf.model.fml_model import FmlModel
-from fml_tf.reconstruction.pictures import render_frame_pictures
+from fml_tf.models.fml_model import FmlModel
+from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.structures import MultiFrameBatch
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from fml_tf.geometry.topology import edges
 from fml_tf.losses.expression import expression_loss
 from fml_tf.losses.landmark import (
     gather_landmarks,
@@ -18,8 +19,7 @@ from fml_tf.losses.photometric import (
 )
 from fml_tf.losses.smoothness import smoothness_loss
 from fml_tf.losses.sparsity import chroma_weights, sparsity_loss
-from fml_tf.mesh.topology import edges
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 from fml_tf.training.optimizer import FusedAdam

@@ -12,10 +12,10 @@ from absl import logging
 from tqdm import tqdm
 
 from fml_tf.config import ModelConfig, TrainConfig
+from fml_tf.data.augmentation import augmentation_of
+from fml_tf.data.batches import training_batches
 from fml_tf.losses.objective import LossWeights, weigh
-from fml_tf.model.fml_model import CHECKPOINT_FOLDER, FmlModel, restore_weights
-from fml_tf.training.augmentation import augmentation_of
-from fml_tf.training.data import training_batches
+from fml_tf.models.fml_model import CHECKPOINT_FOLDER, FmlModel, restore_weights
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Stage, learning_rates_at, stage_at
 from fml_tf.training.summaries import picture_sheet

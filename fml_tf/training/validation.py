@@ -5,10 +5,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.model.fml_model import FmlModel
+from fml_tf.data.batches import evaluation_examples
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.models.fml_model import FmlModel
 from fml_tf.structures import MultiFrameBatch
-from fml_tf.training.data import evaluation_examples
 from fml_tf.training.train_step import Objective
 
 

@@ -20,10 +20,10 @@ from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.protocols.synthetic_faces import in_correspondence
 from fml_tf.evaluation.scan_alignment import align_and_measure, error_map
 from fml_tf.evaluation.texture_views import split_texture
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.nonrigid_registration import Scan, register
-from fml_tf.mesh.vrml import TexturedMesh, read_vrml
-from fml_tf.reconstruction.inputs import read_image
+from fml_tf.files.images import read_image
+from fml_tf.files.vrml import TexturedMesh, read_vrml
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.nonrigid_registration import Scan, register
 from fml_tf.template.makehuman import load_makehuman
 
 SCAN_LIST = "scans.txt"

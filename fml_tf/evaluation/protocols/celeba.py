@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from fml_tf.evaluation.predictions import Frame, Prediction
 from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import require_file
-from fml_tf.reconstruction.inputs import read_image
+from fml_tf.files.images import read_image
 
 PARTITIONS = ("train", "validation", "test")  # 0, 1, 2 in list_eval_partition.txt
 PARTITION_LIST = "list_eval_partition.txt"

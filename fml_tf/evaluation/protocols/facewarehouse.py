@@ -13,12 +13,12 @@ from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import read_names, require_file, require_folder
 from fml_tf.evaluation.protocols.now import face_crop
 from fml_tf.evaluation.scan_alignment import align_and_measure, every_few
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.files import read_mesh
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface
+from fml_tf.files.images import read_image
+from fml_tf.files.meshes import read_mesh
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.reconstruction.inputs import read_image
 from fml_tf.template.makehuman import load_makehuman
 
 TESTER_LIST = "testers.txt"

@@ -10,12 +10,12 @@ from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import one_file, read_ljson, require_folder
 from fml_tf.evaluation.textured_scan import find_scan_landmarks, read_textured_scan
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.files import read_mesh
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
-from fml_tf.preprocessing.video import index_frames, read_chosen_frames
-from fml_tf.reconstruction.inputs import read_image
+from fml_tf.files.images import read_image
+from fml_tf.files.meshes import read_mesh
+from fml_tf.files.video import index_frames, read_chosen_frames
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface, vertex_areas
 
 VIDEOS = ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor")
 LANDMARK_FOLDER = "MICC_landmarks"

@@ -14,11 +14,11 @@ from fml_tf.evaluation.protocols.layouts import (
     require_file,
     require_folder,
 )
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.files import read_mesh
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface
-from fml_tf.reconstruction.inputs import read_image
+from fml_tf.files.images import read_image
+from fml_tf.files.meshes import read_mesh
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface
 from fml_tf.template.flame import unpickle_arrays
 
 IMAGE_LIST, TEST_IMAGE_LIST = "imagepathsvalidation.txt", "imagepathstest.txt"

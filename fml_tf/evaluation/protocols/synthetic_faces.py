@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from scipy.spatial.transform import Rotation
 
+from fml_tf.data.batches import evaluation_examples
 from fml_tf.evaluation.measures import (
     landmark_error,
     mean,
@@ -16,13 +17,12 @@ from fml_tf.evaluation.measures import (
 )
 from fml_tf.evaluation.predictions import Frame, Prediction, Shape
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.registration import fit_surface
-from fml_tf.mesh.surface import Surface, vertex_areas
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.registration import fit_surface
+from fml_tf.geometry.surface import Surface, vertex_areas
 from fml_tf.rendering.illumination import spherical_harmonics
 from fml_tf.synthesis.generator import CROP_SIZE, SOURCE_SIZE
 from fml_tf.template.makehuman import load_makehuman
-from fml_tf.training.data import evaluation_examples
 
 # Directions of the camera's hemisphere at which lights are compared.
 _NUM_DIRECTIONS = 500

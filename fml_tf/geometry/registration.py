@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.surface import Surface
+from fml_tf.geometry.alignment import Similarity
+from fml_tf.geometry.surface import Surface
 
 # Tukey's biweight: 95 % efficient on Gaussian residuals, and no weight at all beyond.
 _TUKEY = 4.685

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.config import ModelConfig, write_json
-from fml_tf.mesh.normals import OneRing, build_one_ring, vertex_normals
-from fml_tf.model.face_model import FaceModel
-from fml_tf.model.networks import FrameEncoder, IdentityNetwork, ParameterNetwork, feature_size
-from fml_tf.preprocessing.crop import crop_box
+from fml_tf.config import ModelConfig
+from fml_tf.files.atomic import write_json
+from fml_tf.geometry.crop import crop_box
+from fml_tf.geometry.normals import OneRing, build_one_ring, vertex_normals
+from fml_tf.models.face_model import FaceModel
+from fml_tf.models.networks import FrameEncoder, IdentityNetwork, ParameterNetwork, feature_size
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination, shade
 from fml_tf.rendering.pose import rotate, rotation_matrix

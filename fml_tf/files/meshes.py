@@ -1,44 +1,22 @@
 """Triangle meshes with vertex colours to and from OBJ and PLY files."""
 
-import contextlib
 import io
 import logging
 import os
 import pathlib
 import re
-import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 import trimesh
 from trimesh.exchange.obj import export_obj
 
+from fml_tf.files.atomic import atomic_path
+from fml_tf.files.images import to_bytes
+
 # It tells of every mesh of quads that it cuts into triangles.
 logging.getLogger("trimesh").setLevel(logging.WARNING)
 
 _VERTEX_OR_FACE = re.compile(r"^[ \t]*[vf][ \t].*$", re.MULTILINE)
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a temporary path in the same directory that becomes `path` when the block succeeds.
-
-    The temporary name ends like `path`, for writers that look at the suffix. If the block raises,
-    the temporary file is removed and what was at `path` before stays.
-    """
-    path = pathlib.Path(path)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as directory:
-        temporary = pathlib.Path(directory) / path.name
-        yield temporary
-        os.replace(temporary, path)
-
-
-def to_bytes(colours: np.ndarray) -> np.ndarray:
-    """Rounds colours in [0, 1], clipped, to uint8; uint8 passes through."""
-    colours = np.asarray(colours)
-    if colours.dtype == np.uint8:
-        return colours
-    return np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)
 
 
 def write_obj(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.model.networks import (
+from fml_tf.models.networks import (
     FrameEncoder,
     IdentityNetwork,
     ParameterNetwork,

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.mesh.files import to_bytes
+from fml_tf.files.images import to_bytes
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.structures import DecodedFaces

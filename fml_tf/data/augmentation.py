@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import TrainConfig
-from fml_tf.preprocessing.landmark_order import MIRROR_66
+from fml_tf.geometry.landmark_order import MIRROR_66
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fml_tf.mesh.files import atomic_path, read_mesh, write_obj, write_ply
+from fml_tf.files.atomic import atomic_path
+from fml_tf.files.meshes import read_mesh, write_obj, write_ply
 
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 4], [4, 3, 0]])
 

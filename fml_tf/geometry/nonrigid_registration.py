@@ -9,9 +9,9 @@ import scipy.sparse
 import trimesh
 from scipy.sparse.linalg import splu
 
-from fml_tf.mesh.alignment import procrustes
-from fml_tf.mesh.surface import Surface
-from fml_tf.mesh.topology import boundary_edges, vertex_adjacency
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.surface import Surface
+from fml_tf.geometry.topology import boundary_edges, vertex_adjacency
 
 # Weight of the smoothness, from stiff to loose; each is kept for a few rounds.
 _STIFFNESS = np.geomspace(1000.0, 1.0, 6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from fml_tf.mesh import topology
+from fml_tf.geometry import topology
 
 # Two triangles that share the edge 1-2; vertex 4 has no triangle.
 SQUARE = np.array([[0, 1, 2], [2, 1, 3]])

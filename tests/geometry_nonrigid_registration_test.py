@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fml_tf.mesh.alignment import Similarity
-from fml_tf.mesh.nonrigid_registration import Scan, register
+from fml_tf.geometry.alignment import Similarity
+from fml_tf.geometry.nonrigid_registration import Scan, register
 from fml_tf.template.makehuman import load_makehuman
 
 

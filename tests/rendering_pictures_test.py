@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import trimesh
 
-from fml_tf.reconstruction.pictures import BACKGROUND, render_face, render_frame_pictures, shading
 from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.pictures import BACKGROUND, render_face, render_frame_pictures, shading
 from fml_tf.structures import DecodedFaces
 
 CAMERA = PerspectiveCamera(focal_length_px=180.0, width=60, height=48)

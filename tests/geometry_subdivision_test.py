@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fml_tf.mesh.subdivision import catmull_clark, triangulate
+from fml_tf.geometry.subdivision import catmull_clark, triangulate
 
 CUBE = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1.0, 1) for z in (-1.0, 1)])
 CUBE_QUADS = np.array(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fml_tf.mesh.alignment import Similarity, procrustes
+from fml_tf.geometry.alignment import Similarity, procrustes
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from fml_tf.config import TrainConfig
-from fml_tf.preprocessing.landmark_order import MIRROR_66
-from fml_tf.training.augmentation import Augmentation, augment, augmentation_of
+from fml_tf.data.augmentation import Augmentation, augment, augmentation_of
+from fml_tf.geometry.landmark_order import MIRROR_66
 
 SIZE, FRAMES = 96, 3
 EVERYTHING = Augmentation(colour=0.3, crop=0.05, blur=1.5, flip=True)

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
-from fml_tf.model.fml_model import FmlModel, load_model
-from fml_tf.preprocessing.crop import crop_box
+from fml_tf.geometry.crop import crop_box
+from fml_tf.models.fml_model import FmlModel, load_model
 from fml_tf.structures import PARAMETERS, FaceParameters
 
 TINY = ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5)

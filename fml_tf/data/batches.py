@@ -3,8 +3,8 @@
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from fml_tf.data.augmentation import Augmentation, augment
 from fml_tf.structures import MultiFrameBatch
-from fml_tf.training.augmentation import Augmentation, augment
 
 # Epochs that a stream can hold; training ends by steps, not by epochs.
 _MANY_EPOCHS = 2**40

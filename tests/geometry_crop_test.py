@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fml_tf.preprocessing.crop import CropTransform, crop_box, crop_image
+from fml_tf.geometry.crop import CropTransform, crop_box, crop_image
 
 
 def _face_points(low=(100.0, 120.0), high=(260.0, 300.0), seed=0):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pygltflib
 
-from fml_tf.mesh.files import atomic_path
+from fml_tf.files.atomic import atomic_path
 
 METRES_PER_MM = 1e-3
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 import trimesh
 from tensorflow_graphics.geometry.representation.mesh import normals as tfg_normals
 
-from fml_tf.mesh.normals import build_one_ring, vertex_normals
+from fml_tf.geometry.normals import build_one_ring, vertex_normals
 
 SPHERE = trimesh.creation.icosphere(subdivisions=2, radius=90.0)
 SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])

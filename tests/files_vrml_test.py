@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fml_tf.mesh.vrml import read_vrml
+from fml_tf.files.vrml import read_vrml
 
 SQUARE = """#VRML V2.0 utf8
 # a comment with { and [ that does not close

@@ -9,7 +9,7 @@ import pygltflib
 import pytest
 import trimesh
 
-from fml_tf.reconstruction.gltf import srgb_to_linear, write_glb
+from fml_tf.files.gltf import srgb_to_linear, write_glb
 
 NAMES = ("jawOpen", "eyeBlinkLeft", "tongueOut")
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.model.orthogonal_complement import OrthogonalComplement, graph_expression_basis
+from fml_tf.models.orthogonal_complement import OrthogonalComplement, graph_expression_basis
 from fml_tf.template.deformation_graph import DeformationGraph
 from fml_tf.template.expression_basis import ExpressionBasis
 from fml_tf.template.face_template import FaceTemplate

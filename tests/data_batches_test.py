@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fml_tf.training.augmentation import Augmentation
-from fml_tf.training.data import evaluation_examples, training_batches
+from fml_tf.data.augmentation import Augmentation
+from fml_tf.data.batches import evaluation_examples, training_batches
 
 NUM_EXAMPLES, FRAMES = 10, 3
 

@@ -1,0 +1,1 @@
+"""Reading and writing: images, video, meshes, glTF; files are written whole or not at all."""

@@ -1,0 +1,1 @@
+"""Meshes, alignment, crops and the order of landmarks. Knows nothing of learning."""

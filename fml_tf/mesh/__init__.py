@@ -1,1 +1,0 @@
-"""Triangle meshes: topology, normals, subdivision, alignment, files. Knows nothing of faces."""
