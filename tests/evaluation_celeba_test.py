@@ -14,7 +14,7 @@ from fml_tf.evaluation.protocols import celeba
 from fml_tf.evaluation.protocols.celeba import CelebA, face_box
 from fml_tf.models.fml_model import FmlModel
 from fml_tf.template.makehuman import load_makehuman
-from tools import make_celeba_layout
+from tools.layouts import celeba as layout
 
 NAMES = [f"{number:06d}.jpg" for number in range(1, 13)]
 LANDMARKS = [69, 111, 108, 111, 89, 132, 72, 152, 106, 152]
@@ -191,6 +191,6 @@ def test_smaller_models_lie_between_the_mean_and_the_whole(monkeypatch):
 def test_made_pictures_are_aligned_as_celebas():
     turned = np.array([[0.9, 0.3], [-0.3, 0.9]])
     points = np.reshape(LANDMARKS, (5, 2)) @ turned.T + [40, 60]
-    picture, moved = make_celeba_layout.align(np.zeros((300, 300, 3), np.uint8), points)
+    picture, moved = layout.align(np.zeros((300, 300, 3), np.uint8), points)
     assert picture.shape == (218, 178, 3)
     np.testing.assert_allclose(moved, np.reshape(LANDMARKS, (5, 2)), atol=1.0)
