@@ -1,5 +1,7 @@
 """The CelebA protocol on folders in its layouts, made here, and models of fewer vectors."""
 
+import types
+
 import cv2
 import numpy as np
 import pytest
@@ -54,6 +56,22 @@ def test_the_layouts_give_the_test_partition(tmp_path, images, annotations, part
     assert frame.name == "000009" and frame.box == pytest.approx(box)
     assert abs(int(frame.image.mean()) - 160) <= 2
     assert [frame.name for frame in protocol.training_pictures()] == [n[:-4] for n in NAMES[:5]]
+
+
+def test_a_model_is_scored_on_single_pictures_after_a_pca_of_the_training_ones(tmp_path):
+    protocol = CelebA(make_folder(tmp_path, "img_align_celeba"), seed=0)
+    seen = []
+
+    def identity(frames):
+        seen.extend(frame.name for frame in frames)
+        raise ValueError("no face")
+
+    predictor = types.SimpleNamespace(identity=identity)
+    with pytest.raises(ValueError, match="--num_frames: CelebA has one picture"):
+        protocol.model_methods(predictor, [1, 2])
+    with pytest.raises(ValueError, match="no faces in the pictures"):
+        protocol.model_methods(predictor, [1])
+    assert seen == [name[:-4] for name in NAMES[:5]]
 
 
 def test_uncropped_pictures_come_first(tmp_path):
