@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags, logging
 
 from fml_tf.models.fml_model import load_model
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.reconstruction.inputs import (
     choose_identity_frames,
@@ -69,6 +69,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Least width of a face's crop (the face and some margin) in the image, pixels.",
         lower_bound=1,
     )
+    flags.DEFINE_enum(
+        "landmark_detector",
+        "auto",
+        LANDMARK_DETECTORS,
+        "What finds faces and landmarks; auto is mediapipe where LiteRT is installed, else dlib.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_float(
         "min_confidence",
         CropSettings.min_confidence,
@@ -91,7 +98,7 @@ def reconstruct(options: flags.FlagValues) -> None:
     model = load_model(options.checkpoint)
     prepare = functools.partial(
         prepare_image,
-        detector=DlibLandmarkDetector(),
+        detector=make_landmark_detector(options.landmark_detector),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
         settings=CropSettings(
             margin=model.config.crop_margin,
@@ -121,7 +128,7 @@ def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
     try:
         reconstruct(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         logging.debug("where it failed:", exc_info=True)
         print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)

@@ -72,7 +72,7 @@ class HeadModel:
         self.target_opposites = self._assets.target_opposites
         self.mean_names = tuple(self._assets.means)
         template, parts = self.template, self._assets.accessories
-        self.canvas = Canvas(template.mean_shape, template.landmark_vertices)
+        self.canvas = Canvas(template.mean_shape, self._assets.feature_points)
 
         starts = np.cumsum([template.num_vertices] + [len(part.mean_shape) for part in parts])
         self._part_rows = {
