@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from fml_tf.files.atomic import atomic_path
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.serving.signatures import FaceService
 
 _ONNX_OPSET = 17

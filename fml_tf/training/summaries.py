@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.structures import MultiFrameBatch
 
 
-def picture_sheet(model: FmlModel, batch: MultiFrameBatch, num_people: int = 2) -> np.ndarray:
+def picture_sheet(
+    model: FaceReconstructor, batch: MultiFrameBatch, num_people: int = 2
+) -> np.ndarray:
     """Rows of input, overlay, albedo, shading and geometry; the M frames of a person in a row.
 
     Args:
