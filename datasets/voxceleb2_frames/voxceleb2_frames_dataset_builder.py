@@ -9,16 +9,12 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-
-# `tfds build` adds this package's folder to the path, not the one that `fml_tf` lies in.
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
 
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.prepare import CropSettings
