@@ -36,7 +36,7 @@ def _tf2onnx():
     try:
         import tf2onnx
     except ImportError:
-        raise ImportError("needs tf2onnx: pip install 'fml-tf[runtimes]'") from None
+        raise ImportError("needs tf2onnx, which the extra `runtimes` installs") from None
     return tf2onnx
 
 
