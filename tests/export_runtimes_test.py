@@ -50,8 +50,8 @@ def test_litert(model, tmp_path):
 
 
 def test_onnx(model, tmp_path):
-    pytest.importorskip("tf2onnx", reason="needs requirements-runtimes.txt")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-runtimes.txt")
+    pytest.importorskip("tf2onnx", reason="needs the extra `runtimes`")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `runtimes`")
     write_onnx(FaceService(model), tmp_path)
 
     def load(name):

@@ -476,7 +476,7 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
 def test_the_tool_of_tfds_builds_and_training_takes_a_step(tmp_path):
     root = os.path.dirname(os.path.dirname(__file__))
     write_dummy(tmp_path / "source")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**os.environ, "PYTHONPATH": root}
 
     def run(*command):
         subprocess.run(command, cwd=root, env=environment, check=True)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from datasets.features import multi_frame_features, values
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.structures import NUM_LANDMARKS, NUM_SH_BANDS
 from fml_tf.synthesis.generator import CROP_SIZE, FrameSettings
 from fml_tf.synthesis.workers import available_processes, generate

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from datasets.exclusion import excluded_people
-from datasets.features import multi_frame_features, values
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.files.video import SUFFIXES
 from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
 from fml_tf.preprocessing.prepare import CropSettings

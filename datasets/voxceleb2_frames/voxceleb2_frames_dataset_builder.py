@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Mapping
 
@@ -17,10 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-# `tfds build` adds this package's folder to the path, not the one that `fml_tf` lies in.
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
-
-from datasets.features import multi_frame_features, values
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.prepare import CropSettings
 

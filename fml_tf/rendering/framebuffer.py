@@ -1,10 +1,16 @@
 """Bridge to tensorflow-graphics' deferred shading."""
 
+from __future__ import annotations
+
+import typing
+
 import tensorflow as tf
-from tensorflow_graphics.rendering import framebuffer as tfg_framebuffer
 
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import Fragments
+
+if typing.TYPE_CHECKING:
+    from tensorflow_graphics.rendering import framebuffer as tfg_framebuffer
 
 
 def clip_coordinates(vertices, camera: PerspectiveCamera, near_mm: float, far_mm: float):
@@ -39,6 +45,8 @@ def to_framebuffer(fragments: Fragments, triangles) -> tfg_framebuffer.Framebuff
       A `Framebuffer` of batch size 1 and one layer; as there, empty pixels have triangle 0 and are
       told by `foreground_mask`.
     """
+    from tensorflow_graphics.rendering import framebuffer as tfg_framebuffer
+
     dtype = fragments.barycentrics.dtype
     triangle_ids = tf.maximum(fragments.triangle_ids, 0)
     foreground = tf.cast(fragments.triangle_ids >= 0, dtype)
