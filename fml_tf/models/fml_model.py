@@ -12,18 +12,16 @@ import tensorflow as tf
 from fml_tf.config import ModelConfig
 from fml_tf.files.atomic import write_json
 from fml_tf.geometry.crop import crop_box
-from fml_tf.geometry.normals import OneRing, build_one_ring, vertex_normals
+from fml_tf.geometry.normals import build_one_ring
 from fml_tf.models.face_model import FaceModel
 from fml_tf.models.networks import FrameEncoder, IdentityNetwork, ParameterNetwork, feature_size
 from fml_tf.rendering.camera import PerspectiveCamera, project
-from fml_tf.rendering.illumination import ambient_illumination, shade
-from fml_tf.rendering.pose import rotate, rotation_matrix
-from fml_tf.rendering.visibility import front_facing, inside_crop
+from fml_tf.rendering.illumination import ambient_illumination
+from fml_tf.rendering.image_formation import form_faces, merge_frames
 from fml_tf.structures import NUM_SH_BANDS, DecodedFaces, FaceParameters
 from fml_tf.template.deformation_graph import load_or_build_graph
 from fml_tf.template.expression_basis import pca_basis, raw_basis
 from fml_tf.template.loading import load_template
-from fml_tf.xla import xla_cluster
 
 MODEL_FILE = "model.json"
 CHECKPOINT_FOLDER = "checkpoints"
@@ -189,7 +187,7 @@ class FmlModel(keras.Model):
         identity_vertices = self.face_model.neutral_shape(node_displacements)
         albedo = self.face_model.albedo(parameters.albedo)
         displacements = self.face_model.expression_displacements(
-            _merge_frames(parameters.expression)
+            merge_frames(parameters.expression)
         )
         vertices, normals, positions, colours, visible = form_faces(
             identity_vertices, albedo, displacements, parameters, self.one_ring, self.camera
@@ -235,73 +233,6 @@ class FmlModel(keras.Model):
         values = dataclasses.asdict(self.config)
         values["template_hash"] = self.template.content_hash()
         write_json(os.path.join(directory, MODEL_FILE), values)
-
-
-def form_faces(
-    identity_vertices,
-    albedo,
-    expression_displacements,
-    parameters: FaceParameters,
-    one_ring: OneRing,
-    camera: PerspectiveCamera,
-):
-    """Poses and shades the faces that a face model made: equation (3), pose, equation (7).
-
-    Args:
-      identity_vertices: [V, 3, B] mm, model space.
-      albedo: [V, 3, B] sRGB.
-      expression_displacements: [V, 3, N] mm, B·δ.
-      parameters: of which pose and light are read.
-      one_ring: rings of the mesh.
-      camera: the crop's camera.
-
-    Returns:
-      vertices, normals, positions, colours and visibility as in `DecodedFaces`.
-    """
-    rotation = _merge_frames(parameters.rotation)
-    rotated = _rotate_frames(identity_vertices, expression_displacements, rotation)
-    # Before the translation: at the camera's distance the last digit of float32 is 1e-4 mm, of
-    # edges that are a fraction of a millimetre.
-    normals = vertex_normals(rotated, one_ring)
-    vertices, positions, colours, visible = _form_image(
-        rotated,
-        normals,
-        albedo,
-        _merge_frames(parameters.translation),
-        _merge_frames(parameters.illumination),
-        camera,
-    )
-    return vertices, normals, positions, colours, visible
-
-
-def _merge_frames(values):
-    """[B, M, ...] → [B·M, ...]."""
-    return tf.reshape(values, (-1, *values.shape[2:]))
-
-
-def _repeat_frames(values, num_frames):
-    """[V, 3, B] → [V, 3, N]: what belongs to a person, for each of its frames."""
-    return tf.repeat(values, num_frames // tf.shape(values)[2], axis=2)
-
-
-# XLA clusters of their own, with the normals between them: that takes half the time of single ops,
-# while one large cluster would compute the normals again for each of their consumers.
-@xla_cluster
-def _rotate_frames(identity_vertices, expression_displacements, rotation):
-    """Vertices with the camera's axes, not yet its origin, [V, 3, N]: equation (3), then R."""
-    num_frames = tf.shape(rotation)[0]
-    vertices = _repeat_frames(identity_vertices, num_frames) + expression_displacements
-    return rotate(vertices, rotation_matrix(rotation))
-
-
-@xla_cluster
-def _form_image(rotated, normals, albedo, translation, illumination, camera):
-    """Camera-space vertices [V, 3, N], positions [V, 2, N], colours [V, 3, N], visible [V, N]."""
-    vertices = rotated + tf.transpose(translation)
-    positions = project(vertices, camera)
-    colours = shade(_repeat_frames(albedo, tf.shape(illumination)[0]), normals, illumination)
-    visible = front_facing(vertices, normals) & inside_crop(positions, camera)
-    return vertices, positions, colours, visible
 
 
 def restore_weights(model: FmlModel, run_dir: str) -> None:

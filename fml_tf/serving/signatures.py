@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.models.fml_model import FmlModel, form_faces
+from fml_tf.models.fml_model import FmlModel
+from fml_tf.rendering.image_formation import form_faces
 from fml_tf.serving.checks import (
     check_bounded,
     check_frame_count,
