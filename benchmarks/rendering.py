@@ -40,7 +40,7 @@ FLOAT_BYTES = 4
 
 
 def scene(template, num_frames: int):
-    """Vertices and normals-like attributes [V, 3, N], each frame a little further away."""
+    """Vertices and attributes [V, 3, N], each frame a little further away."""
     distances = DISTANCE_MM + 20.0 * np.arange(num_frames, dtype=np.float32)
     vertices = template.mean_shape[..., None] - np.array([0, 0, 1])[:, None] * distances
     attributes = np.random.default_rng(0).uniform(size=vertices.shape)

@@ -10,7 +10,7 @@ import evaluate
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation import scan_alignment
 from fml_tf.models.fml_model import FmlModel
-from tools import make_bu3dfe_layout, make_facewarehouse_layout
+from tools.layouts import bu3dfe, facewarehouse
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def run(tmp_path, checkpoint, monkeypatch):
 def test_a_whole_run_on_bu3dfe(run, monkeypatch, capsys):
     monkeypatch.setattr(scan_alignment, "_FIT_POINTS", 150)
     made = {"subjects": "F0001WH", "expressions": "HA03", "correspondence": True}
-    result = run(make_bu3dfe_layout, "bu3dfe", made, num_frames="1,2")
+    result = run(bu3dfe, "bu3dfe", made, num_frames="1,2")
     assert list(result["methods"]) == ["mean face", "pooled 1", "averaged 2", "pooled 2"]
     for method in result["methods"].values():
         assert not method["failed"]
@@ -59,8 +59,8 @@ def test_a_whole_run_on_bu3dfe(run, monkeypatch, capsys):
 
 def test_a_whole_run_on_facewarehouse(run, monkeypatch, capsys):
     monkeypatch.setattr(scan_alignment, "_FIT_POINTS", 150)
-    monkeypatch.setattr(make_facewarehouse_layout, "_POSES", ({}, {"jawOpen": 0.7}))
-    result = run(make_facewarehouse_layout, "facewarehouse", {"testers": 1}, max_cases=2)
+    monkeypatch.setattr(facewarehouse, "_POSES", ({}, {"jawOpen": 0.7}))
+    result = run(facewarehouse, "facewarehouse", {"testers": 1}, max_cases=2)
     for method in result["methods"].values():
         assert not method["failed"] and method["trials"] == 2
         assert set(method["summaries"]) == {"surface", "neutral"}

@@ -331,30 +331,26 @@ def test_saved_names_may_have_dots(tmp_path, protocol):
     assert np.load(tmp_path / "m" / "a" / "IMG.1.npy").shape == (7, 3)
 
 
-def test_modes_of_a_training_runs_own_people(checkpoint, model, builder, tmp_path, monkeypatch):
-    training = {"data": "synthetic_faces/four", "num_frames": 2, "data_dir": "somewhere"}
+def test_modes_of_a_prepared_sets_people(checkpoint, model, builder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(modes, "load_model", lambda path: model)
-    asked = []
-    monkeypatch.setattr(modes, "open_dataset", lambda config, _: (asked.append(config), builder)[1])
     weight = model.identity_network.weights[-2]
     kept = weight.numpy()
-    weight.assign(np.random.default_rng(0).normal(size=kept.shape, scale=0.1))
 
-    def run(*arguments):
+    def run(data):
         values = flags.FlagValues()
         modes.define_flags(values)
         given = [f"--checkpoint={checkpoint}", f"--output_dir={tmp_path}", "--num_pictures=1"]
-        values(["modes", *given, *arguments])
+        values(["modes", *given, f"--data={data}", "--num_frames=2"])
         modes.main(["modes"], values)
 
-    with pytest.raises(SystemExit):
-        run()
-    (checkpoint / "config.json").write_text(json.dumps({"training": training}))
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path / "nothing")
+    assert stop.value.code == 2 and "nothing" in capsys.readouterr().err
+    weight.assign(np.random.default_rng(0).normal(size=kept.shape, scale=0.1))
     try:
-        run("--data_dir=elsewhere")
+        run(builder.data_path)
     finally:
         weight.assign(kept)
-    assert (asked[0].data, asked[0].data_dir) == ("synthetic_faces/four", "elsewhere")
     loaded = read_bfm(tmp_path / "model.h5")
     assert loaded.num_vertices == model.template.num_vertices
     assert (tmp_path / "modes.png").is_file()

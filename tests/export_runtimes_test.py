@@ -9,9 +9,9 @@ from fml_tf.models.fml_model import FmlModel
 from fml_tf.serving.runtimes import write_litert, write_onnx
 from fml_tf.serving.signatures import FaceService
 from fml_tf.structures import PARAMETERS
-from tools.check_export import deviation
-from tools.write_export_reference import example_mask, expected_outputs
-from tools.write_random_checkpoint import randomise
+from tools.export.check import deviation
+from tools.export.write_random_checkpoint import randomise
+from tools.export.write_reference import example_mask, expected_outputs
 
 SIZE = 64
 

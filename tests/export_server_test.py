@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from loopback_server import SavedModelSession, serve
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from fml_tf.config import ModelConfig
@@ -25,8 +26,7 @@ from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
 from fml_tf.structures import PARAMETERS
-from tools.loopback_server import SavedModelSession, serve
-from tools.write_random_checkpoint import randomise
+from tools.export.write_random_checkpoint import randomise
 
 SIZE = 64
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from loopback_server import RequestError, SavedModelSession
 from tensorflow.core.protobuf import saved_model_pb2
 
 import export
@@ -19,10 +20,9 @@ from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import OUTPUTS, folded_bases
 from fml_tf.structures import PARAMETERS
-from tools.check_export import deviation, owed
-from tools.loopback_server import RequestError, SavedModelSession
-from tools.write_export_reference import example_mask, expected_outputs
-from tools.write_random_checkpoint import randomise
+from tools.export.check import deviation, owed
+from tools.export.write_random_checkpoint import randomise
+from tools.export.write_reference import example_mask, expected_outputs
 
 SIZE = 96
 SIGNATURES = {

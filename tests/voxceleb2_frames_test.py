@@ -507,7 +507,7 @@ def test_two_processes_give_what_one_gives(source, built, tmp_path):
 @pytest.mark.large
 def test_a_rendered_persons_landmarks_are_found_where_they_are(tmp_path):
     source = tmp_path / "voxceleb2"
-    tool = [sys.executable, "-m", "tools.lay_out_as_voxceleb2", f"--output={source}"]
+    tool = [sys.executable, "-m", "tools.layouts.voxceleb2", f"--output={source}"]
     subprocess.run([*tool, "--synthetic=1", "--num_test=0"], check=True)
     (example,) = _examples(_build(source, tmp_path)).values()
     assert example["source"] == b"original/synthetic01.mp4"

@@ -1,6 +1,6 @@
 """Draws the deformation graph over the template with its mouth slightly open.
 
-    python -m tools.draw_deformation_graph --output=graph.png [--resolution=16k --num_nodes=521]
+    python -m tools.drawing.deformation_graph --output=graph.png [--resolution=16k --num_nodes=521]
 
 The whole head and close-ups of the mouth and the eyes. An edge joins two nodes that share a vertex;
 none crosses the gap between two lips or two lids.

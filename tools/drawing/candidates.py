@@ -1,6 +1,6 @@
 """Draws the frames of a clip that a multi-frame image is chosen from, and which were chosen.
 
-    python -m tools.draw_candidates --output=candidates.jpg clip.mp4 other.mp4
+    python -m tools.drawing.candidates --output=candidates.jpg clip.mp4 other.mp4
 
 One block a clip, in its order, each frame with its number, head pose (degrees from the camera; yaw,
 pitch, roll), sharpness and mean confidence. Chosen frames are framed in green, blurred ones in red.
@@ -82,10 +82,10 @@ def main(argv):
     try:
         blocks = [draw_clip(path, detector, template_landmarks) for path in argv[1:]]
     except (OSError, ValueError) as error:
-        sys.exit(f"draw_candidates.py: {error}")
+        sys.exit(f"candidates: {error}")
     blocks = [block for block in blocks if block is not None]
     if blocks and not cv2.imwrite(_OUTPUT.value, np.concatenate(blocks)[..., ::-1]):
-        sys.exit(f"draw_candidates.py: {_OUTPUT.value}: cannot be written")
+        sys.exit(f"candidates: {_OUTPUT.value}: cannot be written")
 
 
 if __name__ == "__main__":

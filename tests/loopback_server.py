@@ -4,7 +4,7 @@ For tests, benchmarks and trying out clients where TensorFlow Serving itself is 
 loads the model the way TensorFlow Serving does, into a TF1 session that is fed without checks of
 shape, and imports nothing of this project. One model, all requests at once, no batching.
 
-    python tools/loopback_server.py --model_dir=exports/fml/1 --rest_port=8501 --grpc_port=8500
+    python tests/loopback_server.py --model_dir=exports/fml/1 --rest_port=8501 --grpc_port=8500
 """
 
 import base64

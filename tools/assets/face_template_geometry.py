@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse, spatial
 from scipy.sparse import csgraph
 
-from tools import face_template_marks as marks
+from tools.assets import face_template_marks as marks
 
 
 def mirror_vertices(vertices: np.ndarray) -> np.ndarray:

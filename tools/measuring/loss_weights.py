@@ -4,7 +4,7 @@ Each person's shape (the graph's nodes), albedo, poses, expressions and lights a
 of the training objective, minimised by Adam from the mean face in front of the camera. What is
 left of the geometric error is what the objective itself allows, however well a network learns.
 
-  python -m tools.compare_loss_weights --data_dir=data
+  python -m tools.measuring.loss_weights --data_dir=data
 
 prints one row for the paper's printed weights, one for those of configs/quickstart.cfg, and rows
 for the latter with one weight changed.

@@ -1,6 +1,6 @@
 r"""Makes a folder in CelebA's layout from pictures of synthetic people.
 
-    python -m tools.make_celeba_layout --output_dir=celeba --people=200
+    python -m tools.layouts.celeba --output_dir=celeba --people=200
     python evaluate.py --dataset=celeba --data_dir=celeba --checkpoint=... --output_dir=...
 
 `Img/img_celeba` holds the uncropped pictures, `Img/img_align_celeba` the same aligned by the eyes

@@ -2,7 +2,7 @@
 
 Vertex numbers count the head's vertices in the order of base.obj (`build_face_template.py`). Only
 the person's right half (x < 0) and the midline are listed; the mesh is symmetric and the left half
-is mirrored. `tools/draw_face_template.py` draws all of it.
+is mirrored. `tools/drawing/face_template.py` draws all of it.
 """
 
 # iBUG numbers of the person's right half and the midline -> vertex; the contour 0-8 is below.

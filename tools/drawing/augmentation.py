@@ -1,6 +1,6 @@
 """Draws training examples as training sees them, with their landmarks, for the eye to check.
 
-    python -m tools.draw_augmentation --data=synthetic_faces/quickstart --augment_flip \
+    python -m tools.drawing.augmentation --data=synthetic_faces/quickstart --augment_flip \
         --augment_colour=0.2 --augment_crop=0.04 --augment_blur=1.5 --output=augmentation.png
 
 Takes train.py's flags. Each example is a pair of rows: as it is, and changed.
@@ -65,7 +65,7 @@ def main(argv):
         if not (cv2.haveImageWriter(output) and cv2.imwrite(output, sheet[..., ::-1])):
             raise OSError(f"--output={output}: cannot be written")
     except (OSError, ValueError) as error:
-        sys.exit(f"draw_augmentation.py: {error}")
+        sys.exit(f"augmentation: {error}")
 
 
 if __name__ == "__main__":

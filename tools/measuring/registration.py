@@ -1,7 +1,7 @@
 r"""Measures how far our registration of scans is from correspondence that is known.
 
-    python -m tools.make_bu3dfe_layout --output_dir=bu3dfe --correspondence
-    python -m tools.measure_registration --data_dir=bu3dfe
+    python -m tools.layouts.bu3dfe --output_dir=bu3dfe --correspondence
+    python -m tools.measuring.registration --data_dir=bu3dfe
 
 For the scans in the layout of BU-3DFE, with files of correspondence, two tables.
 

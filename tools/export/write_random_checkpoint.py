@@ -1,6 +1,6 @@
 """Writes the checkpoint of a model with random weights: sizes and speeds without a training.
 
-    python -m tools.write_random_checkpoint --template_resolution=60k --output_dir=paper_random
+    python -m tools.export.write_random_checkpoint --template_resolution=60k --output_dir=random
 
 Its faces differ from each other about as much as people do, so that what exports and conversions
 cost in accuracy can be measured on it. All flags of the model but the template's resolution start

@@ -1,6 +1,6 @@
 """Measures how well the landmark detector's confidence tells its error, and draws it.
 
-    python -m tools.measure_landmark_confidence --output=docs/images/landmark_confidence.png
+    python -m tools.measuring.landmark_confidence --output=docs/images/landmark_confidence.png
 
 The images are renderings of `synthetic_faces`, whose true landmarks are known, as they are and
 spoiled: blurred, noisy, dark, of low resolution, partly covered. Errors are in px of a crop of 240.

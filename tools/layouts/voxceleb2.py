@@ -7,7 +7,7 @@ Synthetic people (`fml_tf/synthesis`) who turn their heads can join; their true 
 
 Example:
 
-  python -m tools.lay_out_as_voxceleb2 --videos=my_videos --synthetic=2 --output=voxceleb2
+  python -m tools.layouts.voxceleb2 --videos=my_videos --synthetic=2 --output=voxceleb2
 """
 
 import dataclasses
@@ -71,9 +71,9 @@ def main(_) -> None:
         videos = [path for path in found if path.suffix.lower() in SUFFIXES]
     count = len(videos) + _SYNTHETIC.value
     if not count:
-        sys.exit("lay_out_as_voxceleb2: give --videos, --synthetic or both")
+        sys.exit("voxceleb2: give --videos, --synthetic or both")
     if output.exists():
-        sys.exit(f"lay_out_as_voxceleb2: {output} exists")
+        sys.exit(f"voxceleb2: {output} exists")
     ids = [f"id{number:05d}" for number in range(1, count + 1)]
     people = {
         person: "dev" if number < count - _NUM_TEST.value else "test"

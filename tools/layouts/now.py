@@ -1,7 +1,7 @@
 r"""Makes a folder in the layout of the NoW challenge from the scan `james` of PyPI's menpo3d.
 
     pip download --no-deps --no-binary :all: menpo3d==0.8.6 && tar xzf menpo3d-0.8.6.tar.gz
-    python -m tools.make_now_layout --scan=menpo3d-0.8.6/menpo3d/data/james.obj --output_dir=now
+    python -m tools.layouts.now --scan=menpo3d-0.8.6/menpo3d/data/james.obj --output_dir=now
     python evaluate.py --dataset=now --data_dir=now --checkpoint=... --output_dir=...
 
 The scan is one man's face in mm with its photographed texture (BSD-3). Pictures are renderings of

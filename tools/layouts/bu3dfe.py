@@ -1,6 +1,6 @@
 r"""Makes a folder in the layout of BU-3DFE from synthetic people, for lack of the real one.
 
-    python -m tools.make_bu3dfe_layout --output_dir=bu3dfe
+    python -m tools.layouts.bu3dfe --output_dir=bu3dfe
     python evaluate.py --dataset=bu3dfe --data_dir=bu3dfe --checkpoint=... --output_dir=...
 
 BU-3DFE is given to those who sign for it (Binghamton University). Made here, of each scan: the face
@@ -24,7 +24,7 @@ from fml_tf.evaluation.protocols.bu3dfe import (
     SUBJECTS,
 )
 from fml_tf.rendering.camera import PerspectiveCamera
-from tools.synthetic_studio import Studio
+from tools.layouts.studio import Studio
 
 _FULL = {  # at level 04
     "NE": {},

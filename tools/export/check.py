@@ -1,10 +1,10 @@
 """Proves an export in an environment that has TensorFlow alone: nothing of this project is there.
 
-    python tools/check_export.py exports/fml/1 reference.npz
+    python tools/export/check.py exports/fml/1 reference.npz
 
 Loads the SavedModel by `tf.saved_model.load` and into a TF1 session, which is how TensorFlow
 Serving loads it, and compares all signatures with the eager model's answers that
-`write_export_reference.py` wrote; of one case also what `saved_model_cli run` writes. Exits with
+`write_reference.py` wrote; of one case also what `saved_model_cli run` writes. Exits with
 code 1 where outputs are missing or differ by more than 1e-4 (beyond float32's own resolution of the
 value).
 """
@@ -75,7 +75,7 @@ def load_with_tf1(directory):
 
 
 def read_cases(path):
-    """The cases of a file of `write_export_reference.py`: arrays by name, by case."""
+    """The cases of a file of `write_reference.py`: arrays by name, by case."""
     cases = collections.defaultdict(dict)
     for name, values in np.load(path).items():
         case, key = name.split("/", 1)
@@ -174,7 +174,7 @@ def compare(functions, cases):
 def main(arguments):
     """Compares and prints the largest deviations of each output; returns the exit code."""
     if len(arguments) != 2:
-        return "usage: check_export.py NAME/VERSION REFERENCE.npz"
+        return "usage: check.py NAME/VERSION REFERENCE.npz"
     directory, reference = arguments
     try:
         cases = read_cases(reference)
@@ -191,7 +191,7 @@ def main(arguments):
             for name, values in compare(functions, used).items():
                 worst[name] = np.maximum(worst.get(name, 0.0), values)
     except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-        return f"check_export.py: {str(error).splitlines()[0]}"
+        return f"check.py: {str(error).splitlines()[0]}"
     # A vertex that turns to the camera just now may count as visible or not.
     visible = worst.pop("visible")[0]
     print(f"{'visible':20s} {visible:.1e} of the vertices")

@@ -1,6 +1,6 @@
-"""Requests and the eager model's answers, for `check_export.py` to compare an export with.
+"""Requests and the eager model's answers, for `check.py` to compare an export with.
 
-python -m tools.write_export_reference --checkpoint=runs/small --output=reference.npz
+python -m tools.export.write_reference --checkpoint=runs/small --output=reference.npz
 """
 
 import os
@@ -101,7 +101,7 @@ def main(arguments):
             with open(path, "wb") as file:
                 np.savez(file, **cases)
     except (OSError, ValueError) as error:
-        sys.exit(f"write_export_reference: {str(error).splitlines()[0]}")
+        sys.exit(f"write_reference: {str(error).splitlines()[0]}")
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

@@ -1,6 +1,6 @@
 r"""Makes a folder in the layout of FaceWarehouse from synthetic people, for lack of the real one.
 
-    python -m tools.make_facewarehouse_layout --output_dir=facewarehouse
+    python -m tools.layouts.facewarehouse --output_dir=facewarehouse
     python evaluate.py --dataset=facewarehouse --data_dir=facewarehouse --checkpoint=... \
         --output_dir=...
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from fml_tf.evaluation.protocols.facewarehouse import NUM_BLENDSHAPES, TESTER_LIST
 from fml_tf.rendering.camera import PerspectiveCamera
-from tools.synthetic_studio import Studio
+from tools.layouts.studio import Studio
 
 _MM_PER_UNIT = 100.0
 _CAMERA = PerspectiveCamera(900.0, 640, 480)
