@@ -107,25 +107,23 @@ def pixels(backend, template, camera, num_frames, with_gradients):
     return lambda: run().numpy()
 
 
-def peaks_gib(cases):
-    """Runs the cases once, in order; by how many GiB each raised the process's peak of memory."""
-    peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
-    for case in cases.values():
+def print_peaks(cases: dict) -> None:
+    """Runs cases in order, and prints the process's peak of memory after each."""
+    for name, case in cases.items():
         case()
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return dict(zip(cases, np.diff(peaks) / 2**20))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"  {name:24} peak of memory so far {peak:.2f} GiB", flush=True)
 
 
-def compare(title: str, cases: dict, rounds: int) -> None:
-    """Times cases and prints them; the first is what the others are divided by."""
-    peaks = peaks_gib(cases)
+def compare(cases: dict, rounds: int) -> None:
+    """Times cases and prints them, and by how much they take longer than the first."""
     seconds = machine.interleave(cases, rounds)
     first = np.median(next(iter(seconds.values())))
-    print(title)
     for name, times in seconds.items():
+        median = np.median(times)
         print(
-            f"  {name:24} {1e3 * np.median(times):8.1f} ms (best {1e3 * times.min():.1f}); "
-            f"× {np.median(times) / first:.2f}; peak memory +{peaks[name]:.2f} GiB",
+            f"  {name:24} {1e3 * median:8.1f} ms (best {1e3 * times.min():.1f}); "
+            f"× {median / first:.2f}",
             flush=True,
         )
 
@@ -176,23 +174,20 @@ def measure(resolution: str, size: int, num_frames: int, rounds: int) -> None:
         f"{num_frames} frames, {rounds} rounds"
     )
     backends = {"fast": FAST, "tfg": TfgBackend(ops), "tfg, our rasteriser": TfgBackend()}
-    compare(
-        "image formation, forward and backward",
-        {
-            name: image_formation(backends[name], template, camera, num_frames)
-            for name in ("fast", "tfg")
-        },
-        rounds,
-    )
+    print("image formation, forward and backward")
+    cases = {
+        name: image_formation(backends[name], template, camera, num_frames)
+        for name in ("fast", "tfg")
+    }
+    print_peaks(cases)
+    compare(cases, rounds)
     for title, with_gradients in (("forward", False), ("forward and backward", True)):
-        compare(
-            f"pixels, {title}",
-            {
-                name: pixels(backend, template, camera, num_frames, with_gradients)
-                for name, backend in backends.items()
-            },
-            rounds,
-        )
+        print(f"pixels, {title}")
+        cases = {
+            name: pixels(backend, template, camera, num_frames, with_gradients)
+            for name, backend in backends.items()
+        }
+        compare(cases, rounds)
     compare_rasterizers(template, camera, ops, rounds)
 
 

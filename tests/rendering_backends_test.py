@@ -264,13 +264,19 @@ def test_gradients_of_the_pixels_against_finite_differences():
         np.testing.assert_allclose(np.sum(single[k] * direction), expected, rtol=2e-3)
 
 
-def test_frames_of_a_batch_are_drawn_as_if_alone():
-    vertices = balls().transpose(2, 0, 1)
-    together = rasterize(vertices, TRIANGLES, CAMERA)
+@pytest.mark.parametrize("backend", [FAST, TFG], ids=RENDERING_BACKENDS)
+def test_frames_of_a_batch_are_drawn_as_if_alone(backend):
+    vertices, attributes = balls(), colours()[:, :2]
+    together, coverage = backend.render(vertices, attributes, TRIANGLES, CAMERA)
+    assert together.shape == (2, 50, 60, 2)
     for n in range(2):
-        alone = rasterize(vertices[n], TRIANGLES, CAMERA)
-        for field in ("triangle_ids", "barycentrics", "depth"):
-            np.testing.assert_array_equal(getattr(together, field)[n], getattr(alone, field))
+        alone, covered = backend.render(
+            vertices[..., n : n + 1], attributes[..., n : n + 1], TRIANGLES, CAMERA
+        )
+        np.testing.assert_allclose(alone[0], together[n], atol=1e-6)
+        np.testing.assert_array_equal(covered[0], coverage[n])
+    half, _ = backend.render(vertices, attributes[:, :1], TRIANGLES, CAMERA)
+    np.testing.assert_allclose(half, together[..., :1], atol=1e-6)
 
 
 def test_face_pictures_are_equal(own):
