@@ -12,20 +12,23 @@ from collections.abc import Sequence
 
 from absl import flags
 
+RENDERING_BACKENDS = ("fast", "tfg")
+"""Names of the backends of fml_tf/rendering."""
+
 
 def _field(
     default,
     help_text: str,
     choices: Sequence[str] | None = None,
     lower_bound: float | None = None,
-    initial: bool = False,
+    free: bool = False,
 ):
-    """A field with what its flag needs; `initial`: it says where training starts, no more."""
+    """A field with what its flag needs; `free`: weights mean the same whatever its value is."""
     metadata = {
         "help": help_text,
         "choices": choices,
         "lower_bound": lower_bound,
-        "initial": initial,
+        "free": free,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -70,24 +73,30 @@ class ModelConfig:
         "Unit of Θs, of translations at the network's output and of the smoothness term, mm.",
         lower_bound=0.01,
     )
+    rendering_backend: str = _field(
+        "fast",
+        "What projects, lights and draws faces: 'fast', or 'tfg', tensorflow-graphics.",
+        choices=RENDERING_BACKENDS,
+        free=True,
+    )
     initial_basis_stddev: float = _field(
         1e-3,
         "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours).",
         lower_bound=0.0,
-        initial=True,
+        free=True,
     )
     initial_albedo_red: float = _field(
-        0.62, "Constant skin tone that the mean albedo starts from.", initial=True
+        0.62, "Constant skin tone that the mean albedo starts from.", free=True
     )
-    initial_albedo_green: float = _field(0.46, "See initial_albedo_red.", initial=True)
-    initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.", initial=True)
+    initial_albedo_green: float = _field(0.46, "See initial_albedo_red.", free=True)
+    initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.", free=True)
 
     def differences(self, other: "ModelConfig") -> list[str]:
-        """Where `other` is of another model, as "name=its value"; initial values do not count."""
+        """Where `other` is of another model, as "name=its value"; free fields do not count."""
         return [
             f"{field.name}={getattr(other, field.name)!r}"
             for field in dataclasses.fields(self)
-            if not field.metadata["initial"]
+            if not field.metadata["free"]
             and getattr(self, field.name) != getattr(other, field.name)
         ]
 

@@ -193,7 +193,7 @@ class ModelPredictor:
                 photometric_distance=distance.numpy(),
             ),
             draw=lambda m: render_frame_pictures(
-                batch[0, m].numpy(), faces, m, 0, template, model.camera
+                batch[0, m].numpy(), faces, m, 0, template, model.camera, model.backend
             ),
         )
 

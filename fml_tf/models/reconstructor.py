@@ -12,6 +12,7 @@ from fml_tf.geometry.normals import build_one_ring
 from fml_tf.models.encoders.base import Encoder
 from fml_tf.models.face_models.base import FaceDecoder, FaceModel
 from fml_tf.models.parameters import Parameter, ParameterLayout
+from fml_tf.rendering.backend import get_backend
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination
 from fml_tf.rendering.image_formation import form_faces, merge_frames
@@ -60,6 +61,7 @@ class FaceReconstructor(keras.Model):
       template: the face template.
       camera: the crop's camera.
       frame_layout: parameters of a frame.
+      backend: what projects, lights and draws.
       one_ring: rings of the template's mesh, for normals.
       initial_translation: [3] float32 mm, where the mean face stands before any training.
     """
@@ -71,6 +73,7 @@ class FaceReconstructor(keras.Model):
         self.encoder = encoder
         self.template = face_model.template
         self.camera = crop_camera(config)
+        self.backend = get_backend(config.rendering_backend)
         self.frame_layout = frame_layout(config, face_model)
         self.initial_translation = self.frame_layout.parameters[1].offset
         self.one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
@@ -153,6 +156,7 @@ class FaceReconstructor(keras.Model):
             parameters,
             self.one_ring,
             self.camera,
+            self.backend,
         )
         return DecodedFaces(
             identity=identity,

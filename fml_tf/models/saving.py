@@ -109,12 +109,13 @@ def save_model(
         os.rename(folder, directory)
 
 
-def load_model(path: str | os.PathLike) -> FaceReconstructor:
+def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> FaceReconstructor:
     """Reads a model.
 
     Args:
       path: folder of a saved model, or of a training run, whose best model is taken,
         or the last where there was no validation.
+      rendering_backend: see `ModelConfig`; whichever the model was trained with.
 
     Raises:
       FileNotFoundError: neither is there.
@@ -122,6 +123,7 @@ def load_model(path: str | os.PathLike) -> FaceReconstructor:
     """
     directory = find_model(path)
     values, config = _read_values(directory)
+    config = dataclasses.replace(config, rendering_backend=rendering_backend)
     constants = _read_arrays(directory, CONSTANTS_FILE, values)
     model = build_model(config, constants)
     if model.template.content_hash() != values["template"]["hash"]:

@@ -158,7 +158,13 @@ def overview(reconstruction: Reconstruction, model: FaceReconstructor) -> np.nda
     frames, rows = reconstruction.frames, []
     for m, name in enumerate(frames.names):
         pictures = render_frame_pictures(
-            frames.crops[m], reconstruction.faces, m, 0, model.template, model.camera
+            frames.crops[m],
+            reconstruction.faces,
+            m,
+            0,
+            model.template,
+            model.camera,
+            model.backend,
         )
         row = np.concatenate(list(pictures.values()), axis=1)
         if m == 0:

@@ -85,7 +85,7 @@ def place_overlay(
     size = min(width, _MAX_RENDER_SIZE)
     focal_length_px = model.camera.focal_length_px * size / model.camera.width
     camera = PerspectiveCamera(focal_length_px, size, size)
-    picture, coverage = render_face(vertices, colours, model.template, camera)
+    picture, coverage = render_face(vertices, colours, model.template, camera, model.backend)
     if size < width:
         picture = cv2.resize(picture, (width, width))
         coverage = cv2.resize(coverage, (width, width))

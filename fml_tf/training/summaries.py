@@ -32,7 +32,13 @@ def picture_sheet(
                 columns.append(np.zeros((5 * image.shape[0], image.shape[1], 3), np.uint8))
                 continue
             pictures = render_frame_pictures(
-                image, faces, person * num_frames + frame, person, model.template, model.camera
+                image,
+                faces,
+                person * num_frames + frame,
+                person,
+                model.template,
+                model.camera,
+                model.backend,
             )
             columns.append(
                 np.concatenate(

@@ -133,7 +133,7 @@ class Trainer:
             return build_model(config, read_constants(last))
         if self.config.initial_checkpoint:
             check_same_model(self.config.initial_checkpoint, config)
-            return load_model(self.config.initial_checkpoint)
+            return load_model(self.config.initial_checkpoint, config.rendering_backend)
         return build_model(config)
 
     def _step_of_stage(self, index: int):
