@@ -85,7 +85,7 @@ def get_backend(name: str) -> RenderingBackend:
             from fml_tf.rendering.tfg import own_backend
         except ImportError as error:
             raise ValueError(
-                f"rendering backend 'tfg': needs tensorflow-graphics (pip install fml-tf[tfg]): {error}"
+                f"--rendering_backend=tfg needs tensorflow-graphics, the extra fml-tf[tfg]: {error}"
             ) from None
         return own_backend()
     raise ValueError(f"rendering backend {name!r}: not one of {', '.join(RENDERING_BACKENDS)}")
