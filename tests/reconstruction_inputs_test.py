@@ -111,11 +111,14 @@ def test_a_folder_without_a_face_is_an_error(album):
         prepare_photos(album, prepare)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.MP4", True), ("a/b.mov", True), ("a.png", False), ("a", False)]
-)
-def test_is_video_goes_by_the_name(name, expected):
-    assert is_video(name) is expected
+def test_is_video_goes_by_the_content(album, clip):
+    assert is_video(clip.rename(clip.with_name("clip.jpg")))
+    assert not is_video((album / "a.png").rename(album / "a.mp4"))
+    assert not is_video(album)
+    with pytest.raises(ValueError, match=r"notes\.txt: neither an image nor a video"):
+        is_video(album / "notes.txt")
+    with pytest.raises(FileNotFoundError, match="none: no such file"):
+        is_video(album / "none")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pygltflib
 import pytest
 import tensorflow as tf
+from video_files import images
 
 from datasets.video_faces.dummy_videos import write_video
 from fml_tf.config import ModelConfig
@@ -194,8 +195,8 @@ def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
         sharpness=np.ones(3),
     )
     write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
-    before = dict(read_frames(tmp_path / "clip.mp4"))
-    after = dict(read_frames(tmp_path / "overlay.mp4"))
+    before = images(read_frames(tmp_path / "clip.mp4"))
+    after = images(read_frames(tmp_path / "overlay.mp4"))
     assert list(after) == list(before)
     for number in before:
         changed = np.abs(after[number].astype(int) - before[number]).mean(axis=-1)
