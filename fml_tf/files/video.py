@@ -25,7 +25,7 @@ class Frame(NamedTuple):
     """A frame of a video.
 
     Attributes:
-      number: counted from 0 in the order in which frames are shown.
+      number: counted from 0 in the order in which frames are shown; damaged ones do not count.
       seconds: when it is shown, since the start of the video.
       image: [H, W, 3] uint8 RGB, square pixels.
     """
@@ -67,9 +67,8 @@ def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
 
     Args:
       path: video file.
-      decode: lists the frames that the decoder gives, without keyframes; takes about as long as to
-        read them all. In a damaged file some packets give none, in an interlaced one there may be
-        two for a frame.
+      decode: lists what `read_frames` gives, without keyframes; takes about as long as to read
+        it. In a damaged file some packets give no frame, in an interlaced one two may give one.
 
     Raises:
       FileNotFoundError: no such file.
@@ -88,7 +87,7 @@ def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
     order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
     seconds = seconds[order]
     # A frame that shares its time with another can't be told by it after a jump.
-    told_apart = (np.diff(seconds) > 0).all()
+    told_apart = (np.diff(seconds) > 0).all() and video.timed
     return FrameIndex(seconds, np.flatnonzero(is_key[order])[: None if told_apart else 1])
 
 
@@ -98,8 +97,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[Frame]:
     What the file says of how its pictures are to be shown is done: they are turned and mirrored,
     their pixels made square (by enlarging), interlaced ones deinterlaced, colours converted by the
     file's matrix and range. Their size may change midway. Damaged frames, and those that are made
-    from them, are left out with their numbers. A file that was cut short gives the frames that are
-    there.
+    from them, are left out. A file that was cut short gives the frames that are there.
 
     Raises:
       FileNotFoundError: no such file.

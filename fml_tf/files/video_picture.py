@@ -59,7 +59,7 @@ def _shown(image: np.ndarray, display_matrix: bytes) -> np.ndarray:
     a, b, _, c, d = np.frombuffer(display_matrix, np.int32)[:5].astype(float)
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(straight, crossed) > 0.01 * max(straight, crossed):
-        turn = np.degrees(np.arctan2(b, a))
+        turn = abs(np.degrees(np.arctan2(b, a)))
         raise ValueError(f"to be shown turned by {turn:.0f} degrees; only quarter turns are read")
     if crossed > straight:
         image, a, d = cv2.transpose(image), c, b

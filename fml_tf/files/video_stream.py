@@ -32,7 +32,7 @@ class Decoded:
     """A frame as the decoder gives it, in the order in which frames are shown.
 
     Attributes:
-      count: frames before it, damaged ones too, since the stream's start or the last jump.
+      count: whole frames before it, since the stream's start or the last jump.
       seconds: when it is shown, since the start of the video.
       aspect: width of a pixel over its height.
       picture: its pixels and what the file says of them.
@@ -47,6 +47,9 @@ class Decoded:
 class VideoStream:
     """The best video stream of a file; to be closed, or used as a context.
 
+    Attributes:
+      timed: whether what was read so far can be found again by its time.
+
     Raises:
       FileNotFoundError: no such file.
       OSError: it cannot be read.
@@ -54,6 +57,7 @@ class VideoStream:
     """
 
     def __init__(self, path: str | os.PathLike):
+        self.timed = True
         self._path = pathlib.Path(path)
         if not self._path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
@@ -86,7 +90,7 @@ class VideoStream:
         for packet in self._packets():
             # Those that an edit list hides, between a keyframe and where the video was trimmed, are
             # decoded but never shown.
-            if packet.size and not packet.is_discard:
+            if not packet.is_discard:
                 yield self._seconds(packet, count), packet.is_keyframe
                 count += 1
 
@@ -159,29 +163,50 @@ class VideoStream:
         if stream is None or stream not in streams:
             stream = streams[0]
         if stream.codec_context is None:
-            codec = re.search(r"Video: ([^,\n]+)", self._container.dumps_format())
-            raise VideoError(
-                f"{self._path}: its codec cannot be decoded ({codec[1] if codec else 'unknown'})"
-            )
+            raise VideoError(f"{self._path}: its codec cannot be decoded ({self._codec_name()})")
         return stream
 
-    def _seconds(self, shown, count: int) -> float:
+    def _codec_name(self) -> str:
+        """What the container says of the codec, of which PyAV tells nothing if it has no decoder."""
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)  # what is told goes by the log
+        try:
+            told = re.search(r"Video: ([^,\n]+)", self._container.dumps_format())
+        finally:
+            av.logging.set_level(level)
+        return told[1].removeprefix("none ").strip("()") if told else "unknown"
+
+    def _seconds(self, shown: av.Packet | av.VideoFrame, count: int) -> float:
         """When a packet or a frame is shown; by its count where the container does not tell."""
         ticks = shown.dts if shown.pts is None else shown.pts
         if ticks is None:
+            self.timed = False
             return float(count / (self._stream.average_rate or _DEFAULT_RATE))
         return float((ticks - (self._stream.start_time or 0)) * self._stream.time_base)
 
     def _packets(self) -> Iterator[av.Packet]:
-        """Yields all packets; of a file that was cut short, those that are there."""
+        """Yields all packets; of a file that was cut short, those that are there.
+
+        Where the clock starts again, as in recordings that were joined, it is made to go on.
+        """
         packets = self._container.demux(self._stream)
+        last, shift = None, 0
         while True:
             try:
                 packet = next(packets)
             except (StopIteration, av.FFmpegError):
                 return
-            if packet.size:  # the last one is empty
-                yield packet
+            if not packet.size:  # the last one
+                return
+            if packet.dts is not None:
+                if last is not None and packet.dts + shift < last:
+                    shift = last + (packet.duration or 0) - packet.dts
+                    self.timed = False
+                packet.dts += shift
+                last = packet.dts
+            if packet.pts is not None:
+                packet.pts += shift
+            yield packet
 
     def _whole_frames(self, damaged: bool) -> Iterator[Decoded]:
         """Yields decoded frames without those that are damaged, or hang on one that is.
@@ -204,7 +229,7 @@ class VideoStream:
                     if context.sample_aspect_ratio != first_pixels:  # it changed midway
                         pixels = pixel_aspect(context.sample_aspect_ratio)
                     yield Decoded(count, self._seconds(picture, count), pixels, picture)
-                count += 1
+                    count += 1
 
     def _deinterlaced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Deinterlaces the frames that are flagged so, each with those before and after it."""
