@@ -17,6 +17,9 @@ from fml_tf.files.video_picture import pixel_aspect, to_rgb
 # Larger pictures are taken for a damaged header: 8K has 33 million.
 _MAX_PIXELS = 1 << 26
 _DEFAULT_RATE = Fraction(25)
+# Other common decoders flag what they could not fill; this one has to be told to give it up.
+_MOTION_JPEG = "mjpeg"
+_START_OF_SCAN = b"\xff\xda"
 
 
 class VideoError(ValueError):
@@ -149,6 +152,8 @@ class VideoStream:
         context.thread_count = 1
         context.thread_type = av.codec.context.ThreadType.NONE
         context.options = {"max_pixels": str(_MAX_PIXELS)}
+        if context.name == _MOTION_JPEG:
+            context.options = context.options | {"err_detect": "explode"}
         self._reformatter = av.video.reformatter.VideoReformatter()
 
     def _choose_stream(self) -> av.VideoStream:
@@ -167,7 +172,7 @@ class VideoStream:
         return stream
 
     def _codec_name(self) -> str:
-        """What the container says of the codec, of which PyAV tells nothing if it has no decoder."""
+        """The codec as the container has it: PyAV tells nothing of one without a decoder."""
         level = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)  # what is told goes by the log
         try:
@@ -214,22 +219,31 @@ class VideoStream:
         Args:
           damaged: whether all before the first keyframe are.
         """
-        context, count = self._stream.codec_context, 0
+        context, count, lost = self._stream.codec_context, 0, set()
         pixels = pixel_aspect(self._stream.sample_aspect_ratio)
         first_pixels = context.sample_aspect_ratio
         for packet in itertools.chain(self._packets(), [None]):
             try:
                 pictures = context.decode(packet)
+                failed = packet is not None and self._is_blank(packet)
             except (av.FFmpegError, ValueError):
-                damaged = True
-                continue
+                pictures, failed, damaged = [], True, True
+            if failed and packet is not None and packet.pts is not None:
+                lost.add(packet.pts)
             for picture in pictures:
-                damaged = picture.is_corrupt or (damaged and not picture.key_frame)
+                # What was made of a packet in spite of an error may come later, without a flag.
+                spoiled = picture.is_corrupt or picture.pts in lost
+                damaged = spoiled or (damaged and not picture.key_frame)
                 if not damaged:
                     if context.sample_aspect_ratio != first_pixels:  # it changed midway
                         pixels = pixel_aspect(context.sample_aspect_ratio)
                     yield Decoded(count, self._seconds(picture, count), pixels, picture)
                     count += 1
+
+    def _is_blank(self, packet: av.Packet) -> bool:
+        """Whether it is a JPEG of headers alone, which the decoder takes for a picture."""
+        is_jpeg = self._stream.codec_context.name == _MOTION_JPEG
+        return is_jpeg and _START_OF_SCAN not in bytes(packet)
 
     def _deinterlaced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Deinterlaces the frames that are flagged so, each with those before and after it."""
