@@ -1,4 +1,6 @@
 import json
+import logging
+import os
 import pathlib
 import subprocess
 
@@ -6,7 +8,8 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from video_files import images
+from PIL import Image
+from video_files import encode, images
 
 from datasets import video_faces
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
@@ -165,6 +168,51 @@ def test_a_folder_becomes_a_data_set_that_names_what_was_skipped(videos, tmp_pat
     }
     assert "empty.mp4" in report["clips"]["empty.mp4"]
     assert not list(builder.data_path.parent.glob("clips.*"))
+
+
+def test_a_folder_is_known_by_its_content_whatever_the_names(videos, tmp_path, caplog):
+    folder = tmp_path / os.fsdecode(b"vid\xe9os")
+    folder.mkdir()
+    names = {"good.mp4": os.fsdecode(b"caf\xe9.mp4"), "cut.mp4": "cut.mp4"}
+    for name, new in names.items():
+        (folder / new).symlink_to(videos / name)
+    (folder / "clip").symlink_to(videos / "good.mp4")
+    Image.fromarray(portrait_frames(1)[0]).save(folder / "portrait.mp4", "JPEG")
+    (folder / "notes.txt").write_text("words")
+    (folder / ".hidden.mp4").write_text("of the system")
+    encode(folder / "tilted.mov", portrait_frames(2), rotation={"degrees": 30})
+    with caplog.at_level(logging.WARNING):
+        builder = video_faces.build(folder, tmp_path / "data", test_fraction=0)
+    examples = list(builder.as_dataset("train").as_numpy_iterator())
+    assert sorted(example["clip"].decode() for example in examples) == [r"caf\xe9.mp4", "clip"]
+    assert {example["person_id"] for example in examples} == {rb"caf\xe9", b"clip"}
+    np.testing.assert_array_equal(examples[0]["frames"], examples[1]["frames"])
+    report = json.loads((builder.data_path / "skipped.json").read_text())
+    assert report["reasons"] == {"not a video": 3, "unreadable": 1}
+    assert set(report["clips"]) == {"cut.mp4", "notes.txt", "portrait.mp4", "tilted.mov"}
+    assert "turned by 30 degrees" in report["clips"]["tilted.mov"]
+    assert "4 files skipped" in caplog.text
+
+
+def test_interlaced_clips_of_two_people_stay_apart(tmp_path):
+    # Frames of one clip once came from buffers that another had filled.
+    anna = portrait_frames(10)
+    berta = [frame[..., ::-1] for frame in anna]  # the colours tell them apart
+    for name, frames in (("anna", anna), ("berta", berta)):
+        encode(tmp_path / f"{name}.mp4", frames, interlaced=True, options={"g": "4"})
+    settings = ClipSettings(candidates_per_image=6)
+    builder = video_faces.build(tmp_path, tmp_path / "data", settings, test_fraction=0)
+    examples = list(builder.as_dataset("train").as_numpy_iterator())
+    assert sorted(example["person_id"] for example in examples) == [b"anna", b"berta"]
+    for example in examples:
+        frames = anna if example["person_id"] == b"anna" else berta
+        for number, crop, matrix in zip(
+            example["frame_numbers"], example["frames"], example["crop_transforms"]
+        ):
+            warped = cv2.warpAffine(
+                frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)
+            )
+            assert np.abs(warped[20:-20, 20:-20].astype(int) - crop[20:-20, 20:-20]).mean() < 8
 
 
 def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):

@@ -47,8 +47,9 @@ def is_picture(path: str | os.PathLike) -> bool:
     Raises:
       FileNotFoundError: no such file.
     """
+    path = _existing(path)
     try:
-        with open(_existing(path), "rb") as file, warnings.catch_warnings(action="ignore"):
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             return _is_heic(file) or bool(Image.open(file, formats=_FORMATS))
     except Image.DecompressionBombError:
         return True

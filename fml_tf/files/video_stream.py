@@ -254,7 +254,7 @@ class VideoStream:
                     yield from deinterlacer.end()
                 deinterlacer, before = None, None
             if deinterlacer is None and frame.picture.interlaced_frame:
-                deinterlacer = _Deinterlacer(frame.picture)
+                deinterlacer = _Deinterlacer(frame.picture, self._stream.time_base)
                 if before is not None:
                     deinterlacer.push(before, shown=True)
             if deinterlacer is None:
@@ -273,11 +273,11 @@ def _kind(frame: Decoded) -> tuple[int, int, str]:
 class _Deinterlacer:
     """Makes whole pictures of frames that hold two fields, taken one after the other."""
 
-    def __init__(self, like: av.VideoFrame):
+    def __init__(self, like: av.VideoFrame, time_base: Fraction):
         self._graph = av.filter.Graph()
         self._graph.threads = 1
         self._graph.link_nodes(
-            self._graph.add_buffer(template=like),
+            self._graph.add_buffer(template=like, time_base=time_base),
             self._graph.add("bwdif", "mode=send_frame:deint=interlaced"),
             self._graph.add("buffersink"),
         ).configure()
