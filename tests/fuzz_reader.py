@@ -180,7 +180,7 @@ def read_picture(path: pathlib.Path) -> str:
 
 def _decode(path):
     """All that the decoder of a file gives, whatever it thinks of it."""
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
         stream = container.streams.best("video") or container.streams.video[0]
         stream.codec_context.thread_count = 1
         packets = container.demux(stream)

@@ -248,22 +248,25 @@ class VideoStream:
     def _deinterlaced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Deinterlaces the frames that are flagged so, each with those before and after it."""
         deinterlacer, before = None, None
-        for frame in frames:
-            if before is not None and _kind(frame) != _kind(before):
-                if deinterlacer is not None:
-                    yield from deinterlacer.end()
-                deinterlacer, before = None, None
-            if deinterlacer is None and frame.picture.interlaced_frame:
-                deinterlacer = _Deinterlacer(frame.picture, self._stream.time_base)
-                if before is not None:
-                    deinterlacer.push(before, shown=True)
-            if deinterlacer is None:
-                yield frame
-            else:
-                yield from deinterlacer.push(frame)
-            before = frame
-        if deinterlacer is not None:
-            yield from deinterlacer.end()
+        try:
+            for frame in frames:
+                if before is not None and _kind(frame) != _kind(before):
+                    if deinterlacer is not None:
+                        yield from deinterlacer.end()
+                    deinterlacer, before = None, None
+                if deinterlacer is None and frame.picture.interlaced_frame:
+                    deinterlacer = _Deinterlacer(frame.picture, self._stream.time_base)
+                    if before is not None:
+                        deinterlacer.push(before, shown=True)
+                if deinterlacer is None:
+                    yield frame
+                else:
+                    yield from deinterlacer.push(frame)
+                before = frame
+            if deinterlacer is not None:
+                yield from deinterlacer.end()
+        except av.FFmpegError as error:  # of the deinterlacer
+            raise VideoError(f"{self._path}: {_reason(error)}") from error
 
 
 def _kind(frame: Decoded) -> tuple[int, int, str]:
