@@ -4,7 +4,7 @@ import os
 import cv2
 import numpy as np
 import pytest
-from image_reading_test import header_of_png
+from files_images_test import header_of_png
 from video_files import encode
 
 from datasets.video_faces.dummy_videos import write_video

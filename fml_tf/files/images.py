@@ -22,7 +22,7 @@ Image.init()
 _FORMATS = sorted(_TAKEN & Image.OPEN.keys())
 # The largest photos that telephones take have 200 million.
 _MAX_PIXELS = 200_000_000
-Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
+Image.MAX_IMAGE_PIXELS = _MAX_PIXELS  # of the whole process: Pillow has no other
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _SRGB = ImageCms.createProfile("sRGB")
 # What the orientation of EXIF asks for; 1 is upright.

@@ -149,7 +149,9 @@ class _Reader:
         self._video = video
         self._index = index
         self._may_jump = True
-        self._by_time = bool((np.diff(index.seconds) > 0).all())
+        # Where times tell frames apart, each is known by the times half way to the next.
+        by_time = (np.diff(index.seconds) > 0).all()
+        self._ends = (index.seconds[1:] + index.seconds[:-1]) / 2 if by_time else None
         self._begin()
 
     def read(self, number: int):
@@ -182,7 +184,7 @@ class _Reader:
             self._frame = next(self._frames, None)
             if self._frame is None:
                 self._number = len(self._index.seconds)
-            elif self._by_time:
-                self._number = int(np.abs(self._index.seconds - self._frame.seconds).argmin())
+            elif self._ends is not None:
+                self._number = int(np.searchsorted(self._ends, self._frame.seconds))
             else:
                 self._number = self._frame.count
