@@ -23,7 +23,7 @@ from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import PersonSampler
 from fml_tf.synthesis.renderer import Renderer
 from fml_tf.template.makehuman import load_makehuman
-from tools import make_micc_layout
+from tools.layouts import micc as layout
 
 TO_SCAN = Similarity(
     1.0, Rotation.from_rotvec([0.1, 0.2, -0.1]).as_matrix(), np.array([40.0, 7, 900])
@@ -130,12 +130,12 @@ def test_icp_with_scale_finds_the_same_face_and_counts_only_near_the_nose(root):
 
 
 def test_landmarks_are_found_on_a_scan_without_any(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_micc_layout, "_TEXTURE_SIZE", 512)
+    monkeypatch.setattr(layout, "_TEXTURE_SIZE", 512)
     head = HeadModel("4k")
     person = PersonSampler(head).sample(np.random.default_rng(1))
-    vertices, triangles, uv, texture = make_micc_layout.scan(head, Renderer(head), person)
+    vertices, triangles, uv, texture = layout.scan(head, Renderer(head), person)
     moved = TO_SCAN.apply(vertices)
-    make_micc_layout.write_scan(tmp_path, "11", moved, triangles, uv, texture)
+    layout.write_scan(tmp_path, "11", moved, triangles, uv, texture)
     found = find_scan_landmarks(read_textured_scan(tmp_path / "11.obj"))
     truth = TO_SCAN.apply(person.neutral[head.template.landmark_vertices])
     errors = np.linalg.norm(found - truth, axis=1)

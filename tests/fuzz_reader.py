@@ -180,7 +180,8 @@ def read_picture(path: pathlib.Path) -> str:
 
 def _decode(path):
     """All that the decoder of a file gives, whatever it thinks of it."""
-    with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
+    file = io.BytesIO(path.read_bytes())  # the name is not to count
+    with av.open(file, metadata_errors="replace") as container:
         stream = container.streams.best("video") or container.streams.video[0]
         stream.codec_context.thread_count = 1
         packets = container.demux(stream)
@@ -212,7 +213,10 @@ def fuzz(samples: dict[str, bytes], read, count: int, folder: pathlib.Path, seed
         print(path.name, file=sys.stderr, flush=True)  # the last one is the one that a fault ends
         signal.alarm(_SECONDS_A_FILE)  # nobody listens: it ends the process
         start = time.monotonic()
-        outcomes[read(path)] += 1
+        outcome = read(path)
+        if outcome.startswith("frames,"):
+            print(outcome, file=sys.stderr)
+        outcomes[outcome] += 1
         longest = max(longest, time.monotonic() - start)
         signal.alarm(0)
         path.unlink()

@@ -10,7 +10,7 @@ import numpy as np
 from fml_tf.files.video import Frame
 from fml_tf.files.video_writer import write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import VideoScan, read_video
 from fml_tf.reconstruction.reconstruction import follow_frames
 from fml_tf.rendering.camera import PerspectiveCamera
@@ -24,7 +24,7 @@ _MAX_RENDER_SIZE = 360
 
 
 def write_overlay_video(
-    path: str | os.PathLike, model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
+    path: str | os.PathLike, model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> None:
     """Writes an H.264 video of the source's size with the face over every frame, at its time.
 
@@ -65,7 +65,7 @@ def place_overlay(
     vertices: np.ndarray,
     colours: np.ndarray,
     transform: CropTransform,
-    model: FmlModel,
+    model: FaceReconstructor,
 ) -> np.ndarray:
     """Renders a face into the full source image at its crop's place.
 
@@ -83,7 +83,7 @@ def place_overlay(
     size = min(width, _MAX_RENDER_SIZE)
     focal_length_px = model.camera.focal_length_px * size / model.camera.width
     camera = PerspectiveCamera(focal_length_px, size, size)
-    picture, coverage = render_face(vertices, colours, model.template, camera)
+    picture, coverage = render_face(vertices, colours, model.template, camera, model.backend)
     if size < width:
         picture = cv2.resize(picture, (width, width))
         coverage = cv2.resize(coverage, (width, width))
@@ -99,7 +99,7 @@ def place_overlay(
 
 
 def _overlay_frames(
-    model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
+    model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> Iterator[Frame]:
     frames = []
     for frame in read_video(scan.path, scan.num_frames, "overlay"):
@@ -112,7 +112,7 @@ def _overlay_frames(
 
 
 def _overlay_chunk(
-    model: FmlModel,
+    model: FaceReconstructor,
     frames: list[tuple[Frame, CropTransform | None]],
     identity_crops: np.ndarray,
 ) -> Iterator[Frame]:
