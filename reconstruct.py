@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 
+from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
@@ -106,7 +107,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {options.output_dir}")
+    print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:

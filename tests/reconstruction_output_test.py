@@ -1,9 +1,12 @@
+import os
+
 import cv2
 import keras
 import numpy as np
 import pygltflib
 import pytest
 import tensorflow as tf
+from video_files import encode, images
 
 from datasets.video_faces.dummy_videos import write_video
 from fml_tf.config import ModelConfig
@@ -194,13 +197,36 @@ def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
         sharpness=np.ones(3),
     )
     write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
-    before = dict(read_frames(tmp_path / "clip.mp4"))
-    after = dict(read_frames(tmp_path / "overlay.mp4"))
+    before = images(read_frames(tmp_path / "clip.mp4"))
+    after = images(read_frames(tmp_path / "overlay.mp4"))
     assert list(after) == list(before)
     for number in before:
         changed = np.abs(after[number].astype(int) - before[number]).mean(axis=-1)
         assert changed[110:].max() < 25  # outside of the crop: compression only
         assert (changed.max() > 50) == (number in scan.transforms)
+
+
+def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
+    tmp_path, model, frames
+):
+    times = [0.0, 0.04, 0.08, 0.5, 0.55, 0.95]
+    grey = np.full((64, 96, 3), 120, np.uint8)
+    path = encode(tmp_path / os.fsdecode(b"caf\xe9.mp4"), [grey] * 6, times=times)
+    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    overlay = list(read_frames(tmp_path / "overlay.mp4"))
+    np.testing.assert_allclose([frame.seconds for frame in overlay], times, atol=1e-3)
+
+    parts = [
+        encode(tmp_path / f"{n}.ts", [np.full((n, n, 3), 120, np.uint8)] * 3) for n in (64, 96)
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    overlay = list(read_frames(tmp_path / "overlay.mp4"))
+    assert [frame.image.shape for frame in overlay] == [(64, 64, 3)] * 6
+    assert all(np.abs(frame.image.astype(int) - 120).max() < 4 for frame in overlay)
 
 
 def test_a_new_output_directory_appears_whole_or_not_at_all(tmp_path):

@@ -59,7 +59,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
         "1.0.0": "First version.",
-        "1.1.0": "`crop_transform`, as all data sets name it.",
+        "1.1.0": "`crop_transform`, as all data sets name it. Interlaced, anamorphic and damaged"
+        " videos are read as they are meant.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "VoxCeleb2 is given out by its makers only (https://mm.kaist.ac.kr/datasets/voxceleb). Put"
