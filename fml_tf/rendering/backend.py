@@ -9,7 +9,7 @@ RENDERING_BACKENDS = ("fast", "tfg")
 
 
 class RenderingBackend(abc.ABC):
-    """Projection, light and pixels. All backends yield the same values and gradients.
+    """Projection, light and pixels. All backends yield the same, up to rounding, gradients too.
 
     Attributes:
       xla: whether XLA compiles `project` and `shade`.
@@ -84,7 +84,7 @@ def get_backend(name: str) -> RenderingBackend:
 
         return FAST
     if name == "tfg":
-        from fml_tf.rendering.tfg import own_backend
+        from fml_tf.rendering.tfg import build_backend
 
-        return own_backend()
+        return build_backend()
     raise ValueError(f"rendering backend {name!r}: not one of {', '.join(RENDERING_BACKENDS)}")
