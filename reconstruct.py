@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.reconstruction.inputs import (
@@ -93,13 +93,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         prepare_image,
         detector=DlibLandmarkDetector(),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
-        settings=CropSettings(
-            margin=model.config.crop_margin,
-            size=model.config.crop_size,
-            min_width=options.min_face_size,
-            min_confidence=options.min_confidence,
-            focal_length=model.config.focal_length,
-        ),
+        settings=CropSettings.of_model(model.config, options.min_face_size, options.min_confidence),
     )
     scan = None
     if is_video(options.input):

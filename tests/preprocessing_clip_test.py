@@ -106,7 +106,7 @@ def test_a_clip_becomes_images_of_different_poses(videos, detector, template_lan
         tilt = np.degrees(image.rotation[:, 2])
         assert tilt[-1] - tilt[0] > 12 and (np.diff(tilt) > 3).all()
         for number, crop, matrix, points in zip(
-            image.frame_numbers, image.frames, image.crop_transforms, image.landmarks, strict=True
+            image.frame_numbers, image.frames, image.crop_transform, image.landmarks, strict=True
         ):
             warped = cv2.warpAffine(
                 frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)

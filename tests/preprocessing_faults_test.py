@@ -63,7 +63,7 @@ def ffmpeg(source, target, *options, before=()):
 
 def corners(image):
     """[M, 2] top-left corners of the crops, source px."""
-    return -image.crop_transforms[:, :, 2] / image.crop_transforms[:, 0, 0, None]
+    return -image.crop_transform[:, :, 2] / image.crop_transform[:, 0, 0, None]
 
 
 @pytest.mark.parametrize("before", [5, 13])
@@ -221,7 +221,7 @@ def test_a_video_that_is_stored_lying_gives_upright_crops(people, prepare, tmp_p
     for (image,) in (prepare(turned), prepare(turned, track)):
         yaw = np.degrees(image.rotation[:, 1])
         assert yaw[0] < -10 and yaw[-1] > 10 and np.abs(image.rotation[:, 2]).max() < 0.1
-        for number, crop, matrix in zip(image.frame_numbers, image.frames, image.crop_transforms):
+        for number, crop, matrix in zip(image.frame_numbers, image.frames, image.crop_transform):
             left, top = np.round(-matrix[:, 2] / matrix[0, 0]).astype(int)
             transform = CropTransform(left, top, round(240 / matrix[0, 0]), 240)
             upright = crop_image(people[0][number], transform)

@@ -18,10 +18,10 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from datasets.exclusion import excluded_people
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.files.video import SUFFIXES
 from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.template.loading import load_template
 
 _JPEG_QUALITY = 95
@@ -57,10 +57,11 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Reads videos from the manual folder; see `build` for the short way."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
         "1.0.0": "Initial release.",
         "1.1.0": "Faces are followed from frame to frame; the feature `seconds`.",
+        "1.2.0": "`crop_transform`, as all data sets name it.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
@@ -71,16 +72,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         num_frames = self.builder_config.clip.num_frames
         size = self.builder_config.clip.crop.size
-        image = tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg")
         features = {
-            "frames": tfds.features.Sequence(image, length=num_frames),
-            "landmarks": _tensor(num_frames, NUM_LANDMARKS, 2),
-            "landmark_confidence": _tensor(num_frames, NUM_LANDMARKS),
-            "rotation": _tensor(num_frames, 3),
-            "crop_transforms": _tensor(num_frames, 2, 3),
-            "frame_numbers": tfds.features.Tensor(shape=(num_frames,), dtype=np.int32),
-            "seconds": _tensor(num_frames),
-            "person_id": tfds.features.Text(),
+            **multi_frame_features(num_frames, size),
+            "rotation": values(num_frames, 3),
+            "frame_numbers": values(num_frames, dtype=np.int32),
+            "seconds": values(num_frames),
             "clip": tfds.features.Text(),
         }
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
@@ -237,7 +233,3 @@ def _example(image: MultiFrameImage) -> dict:
         for frame in image.frames
     ]
     return example
-
-
-def _tensor(*shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fml_tf.files.video import video_info
 from fml_tf.geometry.crop import CropTransform, crop_image
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import VideoScan, read_video
 from fml_tf.reconstruction.reconstruction import follow_frames
 from fml_tf.rendering.camera import PerspectiveCamera
@@ -25,7 +25,7 @@ _MAX_RENDER_SIZE = 360
 
 
 def write_overlay_video(
-    path: str | os.PathLike, model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
+    path: str | os.PathLike, model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> None:
     """Writes an H.264 video of the source's size and rate with the face over every frame.
 
@@ -67,7 +67,7 @@ def place_overlay(
     vertices: np.ndarray,
     colours: np.ndarray,
     transform: CropTransform,
-    model: FmlModel,
+    model: FaceReconstructor,
 ) -> np.ndarray:
     """Renders a face into the full source image at its crop's place.
 
@@ -85,7 +85,7 @@ def place_overlay(
     size = min(width, _MAX_RENDER_SIZE)
     focal_length_px = model.camera.focal_length_px * size / model.camera.width
     camera = PerspectiveCamera(focal_length_px, size, size)
-    picture, coverage = render_face(vertices, colours, model.template, camera)
+    picture, coverage = render_face(vertices, colours, model.template, camera, model.backend)
     if size < width:
         picture = cv2.resize(picture, (width, width))
         coverage = cv2.resize(coverage, (width, width))
@@ -101,7 +101,7 @@ def place_overlay(
 
 
 def _overlay_frames(
-    model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
+    model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> Iterator[np.ndarray]:
     frames = []
     for number, image in read_video(scan.path, scan.num_frames, "overlay"):
@@ -114,7 +114,7 @@ def _overlay_frames(
 
 
 def _overlay_chunk(
-    model: FmlModel,
+    model: FaceReconstructor,
     frames: list[tuple[np.ndarray, CropTransform | None]],
     identity_crops: np.ndarray,
 ) -> Iterator[np.ndarray]:

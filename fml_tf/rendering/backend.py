@@ -2,14 +2,12 @@
 
 import abc
 
+from fml_tf.config import RENDERING_BACKENDS
 from fml_tf.rendering.camera import PerspectiveCamera
-
-RENDERING_BACKENDS = ("fast", "tfg")
-"""Names that `get_backend` knows."""
 
 
 class RenderingBackend(abc.ABC):
-    """Projection, light and pixels. All backends yield the same, up to rounding, gradients too.
+    """Projection, light and pixels. All backends yield the same values and gradients, up to rounding.
 
     Attributes:
       xla: whether XLA compiles `project` and `shade`.
@@ -75,8 +73,7 @@ def get_backend(name: str) -> RenderingBackend:
     """The backend of a name out of `RENDERING_BACKENDS`.
 
     Raises:
-      ValueError: there is no such backend.
-      ImportError: "tfg", and tensorflow-graphics is not installed.
+      ValueError: there is no such backend, or tensorflow-graphics is not installed.
     """
     # tensorflow-graphics is imported, and its op compiled, only for those who ask for it.
     if name == "fast":
@@ -84,7 +81,11 @@ def get_backend(name: str) -> RenderingBackend:
 
         return FAST
     if name == "tfg":
-        from fml_tf.rendering.tfg import build_backend
-
+        try:
+            from fml_tf.rendering.tfg import build_backend
+        except ImportError as error:
+            raise ValueError(
+                f"--rendering_backend=tfg needs tensorflow-graphics, the extra fml-tf[tfg]: {error}"
+            ) from None
         return build_backend()
     raise ValueError(f"rendering backend {name!r}: not one of {', '.join(RENDERING_BACKENDS)}")

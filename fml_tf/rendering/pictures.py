@@ -73,7 +73,7 @@ def render_frame_pictures(
 
     Args:
       frame: [H, W, 3] the crop, float in [0, 1] or uint8.
-      decoded: of `FmlModel.decode`.
+      decoded: of `FaceReconstructor.decode`.
       frame_index: of the frame among the N of `decoded`.
       person_index: of its person among the B.
       template: the model's.
@@ -87,7 +87,7 @@ def render_frame_pictures(
     """
     frame = to_bytes(frame)
     colours = decoded.colours[..., frame_index].numpy()
-    albedo = decoded.albedo[..., person_index].numpy()
+    albedo = decoded.identity.albedo[..., person_index].numpy()
     normals = decoded.normals[..., frame_index].numpy()
     attributes = np.concatenate([colours, albedo, shading(colours, albedo), normals], axis=1)
     vertices = decoded.vertices[..., frame_index].numpy()

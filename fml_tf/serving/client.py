@@ -34,7 +34,6 @@ from fml_tf.files.images import read_image, to_bytes
 from fml_tf.geometry.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, find_face
-from fml_tf.structures import PARAMETERS
 
 
 class ServiceError(ValueError):
@@ -161,7 +160,7 @@ def reconstruct_photos(
         crop = crop_image(photo, transform)
         files[0, m] = cv2.imencode(".png", crop[..., ::-1])[1].tobytes()
     parameters = service.predict("image_bytes", {"image_bytes": files})
-    parameters = {name: parameters[name].astype(np.float32) for name in PARAMETERS}
+    parameters = {name: values.astype(np.float32) for name, values in parameters.items()}
     outputs = parameters | service.predict("geometry", parameters)
     outputs = {name: values[0] for name, values in outputs.items()}
     for name in ("positions", "landmarks"):

@@ -1,6 +1,7 @@
 """The expression basis B of equation (3): blendshapes themselves, or a PCA of mixtures of them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -29,6 +30,20 @@ class ExpressionBasis:
     sigma: np.ndarray
     names: tuple[str, ...] | None
     blendshape_weights: np.ndarray
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All fields as arrays that NumPy saves; `names` is empty where there are none."""
+        return {**vars(self), "names": np.array(self.names or (), np.str_)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "ExpressionBasis":
+        """What `to_arrays` gave."""
+        return cls(**{**arrays, "names": tuple(arrays["names"].tolist()) or None})
+
+
+def expression_basis(template: FaceTemplate, kind: str, variance: float) -> ExpressionBasis:
+    """`pca_basis` or `raw_basis`, by its kind: "pca" or "blendshapes"."""
+    return pca_basis(template, variance) if kind == "pca" else raw_basis(template)
 
 
 def raw_basis(template: FaceTemplate) -> ExpressionBasis:
