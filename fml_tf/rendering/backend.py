@@ -7,7 +7,7 @@ from fml_tf.rendering.camera import PerspectiveCamera
 
 
 class RenderingBackend(abc.ABC):
-    """Projection, light and pixels. All backends yield the same values and gradients, up to rounding.
+    """Projection, light and pixels; values and gradients are the same up to rounding in all.
 
     Attributes:
       xla: whether XLA compiles `project` and `shade`.
