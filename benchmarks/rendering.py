@@ -65,13 +65,8 @@ def image_formation(backend, template, camera, num_frames):
     def run():
         with tf.GradientTape() as tape:
             tape.watch(values)
-            none = tf.zeros([1, num_frames, 0])
-            parameters = FaceParameters(
-                shape=none[:, 0],
-                albedo=none[:, 0],
-                expression=none,
-                **{name: values[name] for name in ("rotation", "translation", "illumination")},
-            )
+            frame = {name: values[name] for name in ("rotation", "translation", "illumination")}
+            parameters = FaceParameters(identity={}, frame=frame)
             _, _, positions, colours, visible = form_faces(
                 values["vertices"],
                 values["albedo"],

@@ -148,14 +148,8 @@ def test_image_formation_is_equal_and_so_are_its_gradients():
         def run(values):
             with tf.GradientTape() as tape:
                 tape.watch(values)
-                parameters = FaceParameters(
-                    shape=tf.zeros([1, 1]),
-                    albedo=tf.zeros([1, 1]),
-                    expression=tf.zeros([1, 2, 1]),
-                    rotation=values["rotation"],
-                    translation=values["translation"],
-                    illumination=values["illumination"],
-                )
+                frame = {name: values[name] for name in ("rotation", "translation", "illumination")}
+                parameters = FaceParameters(identity={}, frame=frame)
                 faces = form_faces(
                     values["vertices"],
                     values["albedo"],
