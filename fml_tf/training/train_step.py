@@ -90,7 +90,8 @@ class TrainStep:
                     if gradient is None:
                         raise ValueError(f"{variable.name}: the objective does not hang on it")
             pairs = [pair for pair in pairs if pair[0] is not None]
-            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
+            if pairs:  # replicas cannot exchange an empty list
+                self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
         if factored:
             albedo_gradient = tf.ensure_shape(albedo_gradient, (None, 3, batch.frames.shape[0]))
             self._apply_factored(parameters, albedo_gradient, rates)
