@@ -12,6 +12,7 @@ from absl import flags
 from fml_tf.config import ModelConfig
 from fml_tf.models import save
 from fml_tf.models.building import build_model
+from fml_tf.models.face_models.graph import EXPRESSION
 from fml_tf.models.saving import (
     BEST,
     CONSTANTS_FILE,
@@ -27,7 +28,7 @@ from fml_tf.models.saving import (
     save_model,
     weights_by_name,
 )
-from fml_tf.template.expression_basis import ExpressionBasis
+from fml_tf.template.expression_basis import ExpressionBasis, pca_basis
 from tools.export.write_random_checkpoint import randomise
 
 TINY = ModelConfig(network_width=0.05, crop_size=64, shape_size=6, albedo_size=5)
@@ -79,7 +80,7 @@ def test_what_gives_the_weights_their_meaning_is_read_back_not_derived_again(mod
         basis, basis=-basis.basis, blendshape_weights=-basis.blendshape_weights
     )
     constants = {name: value for name, value in model.face_model.constants().items()}
-    constants |= {f"expression/{name}": value for name, value in flipped.to_arrays().items()}
+    constants |= {EXPRESSION + name: value for name, value in flipped.to_arrays().items()}
     other = build_model(TINY, constants)
     save_model(other, tmp_path / "flipped")
     loaded = load_model(tmp_path / "flipped")
@@ -207,7 +208,17 @@ def _save(*arguments):
     save.main(values(["save", *map(str, arguments)]), values)
 
 
+def _old_model(model):
+    """With signs of the expressions as that version left them."""
+    basis = pca_basis(model.template, TINY.expression_variance, fixed_signs=False)
+    raw = {EXPRESSION + name: value for name, value in basis.to_arrays().items()}
+    old = build_model(TINY, model.face_model.constants() | raw)
+    randomise(old, seed=1)
+    return old
+
+
 def test_the_script_converts_runs_of_earlier_versions(model, tmp_path, capsys):
+    model = _old_model(model)
     run = _old_run(model, tmp_path / "old")
     with pytest.raises(
         ValueError, match=r"earlier version; convert it: python -m fml_tf\.models\.save"

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from fml_tf.config import ModelConfig
 from fml_tf.models.building import build_model
+from fml_tf.models.face_models.graph import EXPRESSION
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import MODEL_FILE, assign_weights, weights_by_name
+from fml_tf.template.expression_basis import pca_basis
 
 _HASH = "template_hash"
 
@@ -33,11 +35,17 @@ def load_old_run(path: str | os.PathLike) -> FaceReconstructor:
     values = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
     template_hash = values.pop(_HASH)
     try:
-        model = build_model(ModelConfig(**values))
+        config = ModelConfig(**values)
+        model = build_model(config)
     except TypeError as error:
         raise ValueError(f"{path / MODEL_FILE}: not a model config: {error}") from None
     if model.template.content_hash() != template_hash:
         raise ValueError(f"{path}: learned on another template than is here")
+    if config.expression_basis == "pca":
+        # Its components' signs were as this machine's linear algebra makes them.
+        basis = pca_basis(model.template, config.expression_variance, fixed_signs=False)
+        expression = {EXPRESSION + name: array for name, array in basis.to_arrays().items()}
+        model = build_model(config, model.face_model.constants() | expression)
     checkpoint = tf.train.latest_checkpoint(os.fspath(path / "checkpoints"))
     if checkpoint is None:
         raise FileNotFoundError(f"{path}: holds no checkpoint")

@@ -19,7 +19,9 @@ from fml_tf.template.deformation_graph import DeformationGraph, load_or_build_gr
 from fml_tf.template.expression_basis import ExpressionBasis, expression_basis
 from fml_tf.template.face_template import FaceTemplate
 
-_GRAPH, _EXPRESSION, _COMPLEMENT = "graph/", "expression/", "orthogonal_complement/basis"
+EXPRESSION = "expression/"
+"""Of the names of constants that are fields of `ExpressionBasis`."""
+_GRAPH, _COMPLEMENT = "graph/", "orthogonal_complement/basis"
 
 
 class GraphFaceModel(FaceModel):
@@ -55,7 +57,7 @@ class GraphFaceModel(FaceModel):
             complement = graph_expression_basis(basis.basis, skinning)
         else:
             graph = DeformationGraph(**_below(constants, _GRAPH))
-            basis = ExpressionBasis.from_arrays(_below(constants, _EXPRESSION))
+            basis = ExpressionBasis.from_arrays(_below(constants, EXPRESSION))
             complement = constants[_COMPLEMENT]
         sizes = (("shape", config.shape_size), ("albedo", config.albedo_size))
         layout = ParameterLayout([Parameter(name, (size,)) for name, size in sizes])
@@ -159,7 +161,7 @@ class GraphFaceModel(FaceModel):
         expression = self.expression_basis.to_arrays()
         return {
             **graph,
-            **{_EXPRESSION + name: value for name, value in expression.items()},
+            **{EXPRESSION + name: value for name, value in expression.items()},
             _COMPLEMENT: self.orthogonal_complement.basis,
         }
 
