@@ -33,7 +33,7 @@ from datasets import synthetic_faces
 from fml_tf import __version__
 from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
-from fml_tf.evaluation.predictors import Method, ModelPredictor, checkpoint_hash
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.celeba import CelebA
@@ -45,7 +45,7 @@ from fml_tf.evaluation.report import write_pictures, write_report
 from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import open_output, run_cases
 from fml_tf.files.atomic import atomic_path, write_json
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model, model_hash
 
 RESULTS_FILE = "results.json"
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -154,10 +154,10 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
     methods, hashes = [], []
     if options.checkpoint:
-        hashes.append(checkpoint_hash(options.checkpoint))
+        hashes.append(model_hash(options.checkpoint))
         model = load_model(options.checkpoint)
-        if checkpoint_hash(options.checkpoint) != hashes[0]:
-            raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
+        if model_hash(options.checkpoint) != hashes[0]:
+            raise ValueError(f"{options.checkpoint}: a new model came meanwhile; start again")
         methods += protocol.model_methods(ModelPredictor(model), num_frames)
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])

@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from absl import app, flags, logging
 
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.serving.exporting import DTYPES, check_export_dir, export_model
 
 

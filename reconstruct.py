@@ -19,7 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 
-from fml_tf.models.fml_model import load_model
+from fml_tf.files.names import printable
+from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.reconstruction.inputs import (
@@ -100,13 +101,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         prepare_image,
         detector=make_landmark_detector(options.landmark_detector),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
-        settings=CropSettings(
-            margin=model.config.crop_margin,
-            size=model.config.crop_size,
-            min_width=options.min_face_size,
-            min_confidence=options.min_confidence,
-            focal_length=model.config.focal_length,
-        ),
+        settings=CropSettings.of_model(model.config, options.min_face_size, options.min_confidence),
     )
     scan = None
     if is_video(options.input):
@@ -119,7 +114,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {options.output_dir}")
+    print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:

@@ -14,7 +14,7 @@ from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import principal_components
 from fml_tf.evaluation.protocols import celeba
 from fml_tf.evaluation.protocols.celeba import CelebA, face_box
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 from fml_tf.template.makehuman import load_makehuman
 from tools.layouts import celeba as layout
 
@@ -172,9 +172,9 @@ def test_a_projection_keeps_the_first_components_and_is_orthogonal():
 
 def test_smaller_models_lie_between_the_mean_and_the_whole(monkeypatch):
     monkeypatch.setattr("fml_tf.evaluation.model_sizes.TABLE_SIZES", (0, 2, 500))
-    model = FmlModel(ModelConfig(network_width=0.05, shape_size=4, albedo_size=3))
+    model = build_model(ModelConfig(network_width=0.05, shape_size=4, albedo_size=3))
     rng = np.random.default_rng(0)
-    weight = model.identity_network.weights[-2]
+    weight = model.encoder.identity_network.weights[-2]
     weight.assign(rng.normal(size=weight.shape, scale=0.1))
     pictures = rng.integers(0, 255, (5, 240, 240, 3), np.uint8)
     frames = [Frame(f"{i}", picture, is_crop=True) for i, picture in enumerate(pictures)]

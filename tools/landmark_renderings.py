@@ -66,8 +66,8 @@ def face_about(faces: Sequence[DetectedFace], landmarks: np.ndarray) -> Detected
 def _rendering(example: dict, frame: int) -> Rendering:
     activations = example["blendshape_activations"][frame]
     shape = example["neutral_shape"] + np.tensordot(activations, load_makehuman().blendshapes, 1)
-    rotation = Rotation.from_rotvec(example["rotation"][frame])
-    posed = rotation.apply(shape) + example["translation"][frame]
+    rotation = Rotation.from_rotvec(example["source_rotation"][frame])
+    posed = rotation.apply(shape) + example["source_translation"][frame]
     scale = example["focal_length"] / -posed[:, 2:]
     source = SOURCE_SIZE / 2 + scale * posed[:, :2] * (1, -1)
     crop = example["crop_transform"][frame].astype(np.float64)

@@ -27,7 +27,7 @@ from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
 from fml_tf.files.atomic import atomic_path
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.template.face_template import FaceTemplate
 
 _SPREAD = 3.0  # standard deviations that the pictures show

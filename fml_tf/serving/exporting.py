@@ -8,7 +8,7 @@ import tempfile
 import tensorflow as tf
 
 from fml_tf.files.atomic import write_json
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import INPUTS, OUTPUTS, FaceService
 from fml_tf.serving.warmup import (
@@ -57,7 +57,7 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
 
 
 def export_model(
-    model: FmlModel, directory: str | os.PathLike, dtype: str = "float32"
+    model: FaceReconstructor, directory: str | os.PathLike, dtype: str = "float32"
 ) -> dict[str, float]:
     """Writes `directory`, whole or not at all.
 

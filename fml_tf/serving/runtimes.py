@@ -1,6 +1,6 @@
 """Writes a trained model for other runtimes than TensorFlow: ONNX and LiteRT files.
 
-    pip install -r requirements-runtimes.txt
+    pip install -e ".[runtimes]"
     python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
 
 `regress` takes `frames` and `frame_mask` and gives the parameters, `geometry` takes the parameters
@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from fml_tf.files.atomic import atomic_path
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.serving.signatures import FaceService
 
 _ONNX_OPSET = 17
@@ -36,7 +36,7 @@ def _tf2onnx():
     try:
         import tf2onnx
     except ImportError:
-        raise ImportError("needs tf2onnx: pip install -r requirements-runtimes.txt") from None
+        raise ImportError("needs tf2onnx, which the extra `runtimes` installs") from None
     return tf2onnx
 
 

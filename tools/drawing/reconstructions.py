@@ -16,7 +16,7 @@ from absl import app, flags
 
 from datasets import synthetic_faces
 from fml_tf.data.batches import evaluation_examples
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.training.summaries import picture_sheet
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)

@@ -13,15 +13,15 @@ import tensorflow as tf
 from absl import app, flags
 
 from fml_tf.files.atomic import atomic_path
-from fml_tf.models.fml_model import FmlModel, load_model
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.models.saving import load_model
 from fml_tf.serving.warmup import mean_face_crop
-from fml_tf.structures import PARAMETERS
 
 NUM_PEOPLE = (1, 3)
 NUM_FRAMES = (1, 2, 4, 7)
 
 
-def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:
+def expected_outputs(model: FaceReconstructor, frames, mask) -> dict[str, np.ndarray]:
     """All outputs of all signatures, from the eager model.
 
     Args:
@@ -38,13 +38,13 @@ def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:
         values = np.moveaxis(values.numpy(), -1, 0)
         return values.reshape(num_people, num_frames, *values.shape[1:])
 
-    neutral = np.moveaxis(faces.identity_vertices.numpy(), -1, 0)
+    neutral = np.moveaxis(faces.identity.neutral_vertices.numpy(), -1, 0)
     basis = model.expression_basis.basis
     displacements = np.tensordot(parameters.expression.numpy(), basis, 1)
     positions, vertices = by_frame(faces.positions), by_frame(faces.vertices)
-    return {name: getattr(parameters, name).numpy() for name in PARAMETERS} | {
+    return {name: values.numpy() for name, values in parameters.by_name().items()} | {
         "neutral_vertices": neutral,
-        "vertex_albedo": np.moveaxis(faces.albedo.numpy(), -1, 0),
+        "vertex_albedo": np.moveaxis(faces.identity.albedo.numpy(), -1, 0),
         "model_vertices": neutral[:, None] + displacements,
         "camera_vertices": vertices,
         "colours": by_frame(faces.colours),
@@ -63,7 +63,9 @@ def example_mask(num_people: int, num_frames: int) -> np.ndarray:
     return mask
 
 
-def reference_case(model: FmlModel, num_people: int, num_frames: int) -> dict[str, np.ndarray]:
+def reference_case(
+    model: FaceReconstructor, num_people: int, num_frames: int
+) -> dict[str, np.ndarray]:
     """One request, as frames and as PNG files, and the answers with and without its mask."""
     rng = np.random.default_rng((num_people, num_frames))
     # The mean face, with its colours shifted and its place too: as unlike as a small crop allows.

@@ -171,7 +171,7 @@ def photos_of(path: str) -> list[np.ndarray]:
         return [read_image(path)]
     index = index_frames(path)
     chosen = np.linspace(0, len(index.seconds) - 1, _FRAMES_OF_VIDEO).astype(int)
-    return [image for _, image in read_chosen_frames(path, index, np.unique(chosen).tolist())]
+    return [image for _, _, image in read_chosen_frames(path, index, np.unique(chosen).tolist())]
 
 
 def draw(image: np.ndarray, detectors: dict[str, LandmarkDetector]) -> np.ndarray:
