@@ -63,9 +63,7 @@ class TrainStep:
         factored = self._factored if any(self._has_factored[group] for group in rates) else []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(direct)
-            parameters = self.model.encode(
-                batch.frames, batch.frame_mask, edit_identity, training=True
-            )
+            parameters = self.model.encode(batch.frames, batch.pooled, edit_identity, training=True)
             faces = self.model.decode(parameters)
             # Watched from here on, they get a gradient from terms that read them themselves only.
             tape.watch(factored)
