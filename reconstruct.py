@@ -13,12 +13,13 @@ it says why in one line, exits with code 2 and writes nothing.
 
 import functools
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags, logging
+from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.folders import check_output_directory, checked_run_dir, output_directory
 from fml_tf.models.fml_model import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
@@ -29,11 +30,7 @@ from fml_tf.reconstruction.inputs import (
     prepare_photos,
     scan_video,
 )
-from fml_tf.reconstruction.output import (
-    check_output_directory,
-    output_directory,
-    write_reconstruction,
-)
+from fml_tf.reconstruction.output import OUTPUT_FILES, check_apart, write_reconstruction
 from fml_tf.reconstruction.reconstruction import reconstruct_frames
 from fml_tf.reconstruction.video import write_overlay_video
 
@@ -85,10 +82,12 @@ def reconstruct(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    check_output_directory(options.output_dir, options.overwrite)
+    run_dir = checked_run_dir(options.checkpoint)
+    check_output_directory(options.output_dir, OUTPUT_FILES, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
-    model = load_model(options.checkpoint)
+    check_apart(options.input, options.output_dir)
+    model = load_model(run_dir)
     prepare = functools.partial(
         prepare_image,
         detector=DlibLandmarkDetector(),
@@ -108,7 +107,7 @@ def reconstruct(options: flags.FlagValues) -> None:
     else:
         frames = prepare_photos(options.input, prepare, options.max_frames)
     reconstruction = reconstruct_frames(model, frames)
-    with output_directory(options.output_dir, options.overwrite) as directory:
+    with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
@@ -119,12 +118,8 @@ def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
     """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
-    try:
+    with one_line_errors("reconstruct.py"):
         reconstruct(options)
-    except (OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The reconstructed face laid over every frame of its video."""
 
+import fractions
 import os
 from collections.abc import Iterator
 
+import av
 import cv2
-import imageio_ffmpeg
 import numpy as np
 
+from fml_tf.files.atomic import atomic_path
 from fml_tf.files.video import video_info
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.models.fml_model import FmlModel
@@ -38,28 +40,25 @@ def write_overlay_video(
       model: the model.
       scan: of the source video.
       identity_crops: [M, S, S, 3] uint8 RGB, the frames that the identity is pooled over.
+
+    Raises:
+      NotWrittenError: it cannot be written to its end.
     """
     frames_per_second = video_info(scan.path).frames_per_second or _DEFAULT_FRAMES_PER_SECOND
-    writer = None
-    try:
-        for image in _overlay_frames(model, scan, identity_crops):
+    # Of libav, not of a program beside this one: each packet and the trailer raise if they do not
+    # get to the disk.
+    with atomic_path(path) as temporary, av.open(temporary, "w", format="mp4") as container:
+        rate = fractions.Fraction(frames_per_second).limit_denominator(100_000)
+        stream = container.add_stream("libx264", rate, {"crf": "15"})
+        stream.pix_fmt = "yuv420p"
+        for number, image in enumerate(_overlay_frames(model, scan, identity_crops)):
             height, width = image.shape[:2]
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-            if writer is None:
-                writer = imageio_ffmpeg.write_frames(
-                    os.fspath(path),
-                    (image.shape[1], image.shape[0]),
-                    fps=frames_per_second,
-                    codec="libx264",
-                    quality=7,
-                    macro_block_size=2,
-                    ffmpeg_log_level="error",
-                )
-                writer.send(None)
-            writer.send(np.ascontiguousarray(image))
-    finally:
-        if writer is not None:
-            writer.close()
+            if number == 0:
+                stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
 
 
 def place_overlay(
