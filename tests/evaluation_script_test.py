@@ -290,7 +290,10 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
     refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")
     refused("no such results", compare=tmp_path)
     open_output(tmp_path / "used", {"dataset": "another"})
+    (tmp_path / "used" / "cases.txt").write_text("a\n")
     refused("holds scores of another dataset", output_dir=tmp_path / "used")
+    refused("used/cases.txt: not a folder", output_dir=tmp_path / "used" / "cases.txt" / "deep")
+    refused("TensorFlow cannot keep checkpoints", checkpoint="runs/exp[1]")
 
 
 def test_a_crop_of_another_size_is_refused(model):
@@ -331,7 +334,9 @@ def test_saved_names_may_have_dots(tmp_path, protocol):
     assert np.load(tmp_path / "m" / "a" / "IMG.1.npy").shape == (7, 3)
 
 
-def test_modes_of_a_training_runs_own_people(checkpoint, model, builder, tmp_path, monkeypatch):
+def test_modes_of_a_training_runs_own_people(
+    checkpoint, model, builder, tmp_path, monkeypatch, capsys
+):
     training = {"data": "synthetic_faces/four", "num_frames": 2, "data_dir": "somewhere"}
     monkeypatch.setattr(modes, "load_model", lambda path: model)
     asked = []
@@ -358,3 +363,6 @@ def test_modes_of_a_training_runs_own_people(checkpoint, model, builder, tmp_pat
     loaded = read_bfm(tmp_path / "model.h5")
     assert loaded.num_vertices == model.template.num_vertices
     assert (tmp_path / "modes.png").is_file()
+    with pytest.raises(SystemExit):
+        run("--data_dir=elsewhere")
+    assert "--overwrite" in capsys.readouterr().err

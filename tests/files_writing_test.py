@@ -1,17 +1,16 @@
 """Files and folders that are written whole or not at all."""
 
-import contextlib
 import errno
 import json
 import os
 import pathlib
 import pickle
-import resource
 import subprocess
 
 import cv2
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from fml_tf.files import atomic
 from fml_tf.files.atomic import (
@@ -30,22 +29,6 @@ from fml_tf.files.folders import (
 )
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-
-
-@pytest.fixture
-def full_disk():
-    """Makes every write fail that would make a file longer than a number of bytes."""
-
-    @contextlib.contextmanager
-    def full_disk(most):
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    return full_disk
 
 
 def tree(folder):
@@ -79,7 +62,7 @@ def test_a_file_keeps_what_it_was_when_writing_fails(tmp_path):
     ],
 )
 @pytest.mark.parametrize("room", [0, 300])  # bytes
-def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, full_disk, name, write, room):
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, name, write, room):
     (tmp_path / name).write_text("old")
     with full_disk(room), pytest.raises(NotWrittenError) as told:
         write(tmp_path / name)
@@ -141,7 +124,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         write_run(path)
 
 
-def test_a_folder_is_named_when_a_file_in_it_cannot_be_written(tmp_path, full_disk):
+def test_a_folder_is_named_when_a_file_in_it_cannot_be_written(tmp_path):
     path = tmp_path / "face"
     with (
         full_disk(100),

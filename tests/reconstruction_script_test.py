@@ -1,7 +1,6 @@
 """`reconstruct.py` from files to files, with the real detector and a tiny untrained model."""
 
 import os
-import resource
 import shutil
 
 import cv2
@@ -10,6 +9,7 @@ import pytest
 import skimage.data
 import tensorflow as tf
 from absl import flags
+from full_disk import full_disk
 
 import reconstruct
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
@@ -170,13 +170,9 @@ def test_a_full_disk_is_told_and_the_earlier_run_stays(run, tmp_path, capsys):
     # The video, which comes last, is the largest file by far.
     noise = np.random.default_rng(0).integers(0, 256, (4, 480, 480, 3), np.uint8)
     write_video(tmp_path / "clip.mp4", [*portrait_frames(2), *np.tile(noise, (8, 1, 1, 1))])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))
-    try:
-        message = f"{out}/overlay.mp4: cannot be written: File too large"
+    message = f"{out}/overlay.mp4: cannot be written: File too large"
+    with full_disk(2_000_000):
         assert_refused(run, tmp_path, capsys, message, input=tmp_path / "clip.mp4", overwrite=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (out / "frame_0009.obj").read_text() == "of an earlier run"
 
 
