@@ -4,7 +4,6 @@ python -m tools.write_export_reference --checkpoint=runs/small --output=referenc
 """
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -12,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path
+from fml_tf.files.folders import checked_run_dir
 from fml_tf.models.fml_model import FmlModel, load_model
 from fml_tf.serving.warmup import mean_face_crop
 from fml_tf.structures import PARAMETERS
@@ -90,18 +91,15 @@ def main(arguments):
     """Writes the cases."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    try:
-        with atomic_path(flags.FLAGS.output) as path:
-            model = load_model(flags.FLAGS.checkpoint)
-            cases = {}
-            for num_people in NUM_PEOPLE:
-                for num_frames in NUM_FRAMES:
-                    case = reference_case(model, num_people, num_frames)
-                    cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-            with open(path, "wb") as file:
-                np.savez(file, **cases)
-    except (OSError, ValueError) as error:
-        sys.exit(f"write_export_reference: {str(error).splitlines()[0]}")
+    with one_line_errors("write_export_reference"):
+        model = load_model(checked_run_dir(flags.FLAGS.checkpoint))
+        cases = {}
+        for num_people in NUM_PEOPLE:
+            for num_frames in NUM_FRAMES:
+                case = reference_case(model, num_people, num_frames)
+                cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
+        with atomic_path(flags.FLAGS.output) as path, open(path, "wb") as file:
+            np.savez(file, **cases)
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

@@ -60,8 +60,8 @@ def _flush(path):
         os.close(descriptor)
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Writes `data`, atomically."""
+def write_bytes(path: str | os.PathLike, data: bytes | np.ndarray) -> None:
+    """Writes bytes, or an array's, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -83,7 +83,7 @@ def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+def write_image(path: str | os.PathLike, image: np.ndarray, jpeg_quality: int = 95) -> None:
     """Writes a picture [H, W, 3] uint8 RGB in the format of the path's suffix, atomically.
 
     Raises:
@@ -92,4 +92,5 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     suffix = pathlib.Path(path).suffix
     if not (suffix.isascii() and cv2.haveImageWriter(f"picture{suffix}")):
         raise ValueError(f"{path}: its suffix is not that of a picture, such as .png or .jpg")
-    write_bytes(path, cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    write_bytes(path, cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1])
