@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterator
 
@@ -28,4 +29,8 @@ def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
         logging.debug("where it failed:", exc_info=True)
         line = next(iter(str(error).splitlines()), "") or repr(error)
         print(f"{script}: {line}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # Python would try once more when it ends, and tell again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)

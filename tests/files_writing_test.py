@@ -91,11 +91,17 @@ def test_only_files_are_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_pictures_are_written_as_they_are(tmp_path):
+def test_pictures_are_written_as_they_are(tmp_path, capfd):
     name = tmp_path / os.fsdecode(b"caf\xe9 [1]\n.png")
     write_image(name, PICTURE)
     stored = cv2.imdecode(np.fromfile(name, np.uint8), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(stored, PICTURE)
+    sizes = []
+    for name, options in {"a.jpg": {}, "b.JPG": {"jpeg_quality": 50}}.items():
+        write_image(tmp_path / name, PICTURE, **options)
+        sizes.append((tmp_path / name).stat().st_size)
+    assert sizes[1] < 0.7 * sizes[0]
+    assert "WARN" not in capfd.readouterr().err
     for name in ("a.xyz", "a", "a.é"):
         with pytest.raises(ValueError, match=f"{name}: its suffix"):
             write_image(tmp_path / name, PICTURE)
@@ -230,6 +236,15 @@ def test_places_that_cannot_be_written_to_are_told_before_the_work(tmp_path):
     with pytest.raises(ValueError, match="empty"):
         probe_directory("")
     assert tree(tmp_path) == before
+
+
+def test_a_shell_in_a_deleted_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    with pytest.raises(ValueError, match="out: the folder that it is relative to was deleted"):
+        probe_directory("out")
+    write_run(tmp_path / "out")
 
 
 @pytest.fixture

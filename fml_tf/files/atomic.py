@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 STAGING_PREFIX = ".writing-"
+_JPEG = (".jpg", ".jpeg")
 
 
 class NotWrittenError(OSError):
@@ -92,5 +93,5 @@ def write_image(path: str | os.PathLike, image: np.ndarray, jpeg_quality: int = 
     suffix = pathlib.Path(path).suffix
     if not (suffix.isascii() and cv2.haveImageWriter(f"picture{suffix}")):
         raise ValueError(f"{path}: its suffix is not that of a picture, such as .png or .jpg")
-    bgr = np.ascontiguousarray(image[..., ::-1])
-    write_bytes(path, cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1])
+    quality = (cv2.IMWRITE_JPEG_QUALITY, jpeg_quality) if suffix.lower() in _JPEG else ()
+    write_bytes(path, cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]), quality)[1])

@@ -50,7 +50,10 @@ def probe_directory(path: str | os.PathLike) -> pathlib.Path:
     """
     if not os.fspath(path):
         raise ValueError("the name of the output folder is empty")
-    given = pathlib.Path(path).absolute()
+    try:
+        given = pathlib.Path(path).absolute()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: the folder that it is relative to was deleted") from None
     nearest = next(p for p in (given, *given.parents) if os.path.lexists(p))
     if not nearest.exists():
         raise ValueError(f"{nearest}: a link that leads nowhere")
