@@ -33,8 +33,7 @@ from fml_tf import __version__
 from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
-from fml_tf.evaluation.model_sizes import TruncatedModels
-from fml_tf.evaluation.predictors import Method, ModelPredictor, checkpoint_hash
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe
 from fml_tf.evaluation.protocols.celeba import CelebA
@@ -46,8 +45,8 @@ from fml_tf.evaluation.report import write_pictures, write_report
 from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import RESULTS_FILE, open_output, run_cases
 from fml_tf.files.atomic import write_json, write_text
-from fml_tf.files.folders import checked_run_dir, probe_directory
-from fml_tf.models.fml_model import load_model
+from fml_tf.files.folders import probe_directory
+from fml_tf.models.saving import load_model, model_hash
 
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
@@ -155,11 +154,11 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
     methods, hashes = [], []
     if options.checkpoint:
-        hashes.append(checkpoint_hash(checked_run_dir(options.checkpoint)))
+        hashes.append(model_hash(options.checkpoint))
         model = load_model(options.checkpoint)
-        if checkpoint_hash(options.checkpoint) != hashes[0]:
-            raise ValueError(f"{options.checkpoint}: a new checkpoint came meanwhile; start again")
-        methods += _model_methods(ModelPredictor(model), protocol, num_frames)
+        if model_hash(options.checkpoint) != hashes[0]:
+            raise ValueError(f"{options.checkpoint}: a new model came meanwhile; start again")
+        methods += protocol.model_methods(ModelPredictor(model), num_frames)
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
         hashes.append(predictor.content_hash())
@@ -172,15 +171,6 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         if names.count(name) > 1:
             raise ValueError(f"--predictions: two methods are named {name}; rename the folder")
     return methods, "+".join(hashes)
-
-
-def _model_methods(predictor, protocol, num_frames):
-    """A model's methods; on CelebA models of several sizes (supplemental, Table 4)."""
-    if not isinstance(protocol, CelebA):
-        return predictor.methods(num_frames)
-    if num_frames != [1]:
-        raise ValueError("--num_frames: CelebA has one picture of each case")
-    return TruncatedModels(predictor, protocol.training_pictures()).methods()
 
 
 def read_results(directory: str, protocol: Protocol) -> dict:

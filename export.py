@@ -16,8 +16,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from fml_tf.command_line import one_line_errors
-from fml_tf.files.folders import checked_run_dir
-from fml_tf.models.fml_model import load_model
+from fml_tf.models.saving import load_model
 from fml_tf.serving.exporting import DTYPES, check_export_dir, export_model
 
 
@@ -53,11 +52,10 @@ def export(options: flags.FlagValues) -> None:
       FileNotFoundError, ValueError: a checkpoint or folder that cannot be used.
       OSError, tf.errors.OpError: a disk that is full.
     """
-    run_dir = checked_run_dir(options.checkpoint)
     check_export_dir(options.export_dir)
     if logging.get_verbosity() == logging.INFO:  # at which saving tells each variable's name
         logging.set_verbosity(logging.WARNING)
-    errors = export_model(load_model(run_dir), options.export_dir, options.dtype)
+    errors = export_model(load_model(options.checkpoint), options.export_dir, options.dtype)
     print(
         f"Wrote {options.export_dir}; bases in {options.dtype} cost at most "
         f"{errors['vertex_error_mm_max']:.2g} mm (mean {errors['vertex_error_mm_mean']:.2g}) and "

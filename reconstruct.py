@@ -19,8 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags
 
 from fml_tf.command_line import one_line_errors
-from fml_tf.files.folders import check_output_directory, checked_run_dir, output_directory
-from fml_tf.models.fml_model import load_model
+from fml_tf.files.folders import check_output_directory, output_directory
+from fml_tf.files.names import printable
+from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.reconstruction.inputs import (
@@ -82,23 +83,16 @@ def reconstruct(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    run_dir = checked_run_dir(options.checkpoint)
     check_output_directory(options.output_dir, OUTPUT_FILES, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
     check_apart(options.input, options.output_dir)
-    model = load_model(run_dir)
+    model = load_model(options.checkpoint)
     prepare = functools.partial(
         prepare_image,
         detector=DlibLandmarkDetector(),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
-        settings=CropSettings(
-            margin=model.config.crop_margin,
-            size=model.config.crop_size,
-            min_width=options.min_face_size,
-            min_confidence=options.min_confidence,
-            focal_length=model.config.focal_length,
-        ),
+        settings=CropSettings.of_model(model.config, options.min_face_size, options.min_confidence),
     )
     scan = None
     if is_video(options.input):
@@ -111,7 +105,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {options.output_dir}")
+    print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:

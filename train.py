@@ -10,7 +10,6 @@ the very losses of a run that was not cut. Watch it with
 `config.json` and a checkpoint that `reconstruct.py` takes.
 """
 
-import dataclasses
 import os
 import platform
 import sys
@@ -27,10 +26,11 @@ from datasets.opening import open_dataset
 from fml_tf import __version__
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.files.atomic import write_json
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.training.report import write_report
 from fml_tf.training.trainer import NonFiniteLossError, Trainer, is_chief, make_strategy
-from fml_tf.training.validation import validate
+from fml_tf.training.validation import Validator
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of this run.", required=True)
 _PRINT_SUMMARY = flags.DEFINE_bool(
@@ -40,10 +40,10 @@ define_flags(ModelConfig, __name__)
 define_flags(TrainConfig, __name__)
 
 
-def print_summary(model: FmlModel) -> None:
+def print_summary(model: FaceReconstructor) -> None:
     """Prints the weights of each part of the model and their sum."""
     counts = model.count_weights()
-    networks = sum(number for name, number in counts.items() if "Table" in name)
+    networks = model.encoder.count_params()
     for name, number in counts.items():
         print(f"{name:32s} {number:>12,d}")
     print(f"{'networks':32s} {networks:>12,d}")
@@ -67,10 +67,10 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
     split = "test" if "test" in builder.info.splits else "train"
+    validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
 
     def measure() -> dict:
-        figures = validate(trainer.model, trainer.objective, builder, split, config.num_frames)
-        return {**figures, "split": split}
+        return {**validator.run(progress=True), "split": split}
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
         write_json(os.path.join(output_dir, "metrics_before.json"), measure())
@@ -81,7 +81,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     metrics = {
         **measure(),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
-        "steps": config.total_steps,
+        "steps": trainer.schedule.total_steps,
         "versions": {
             "fml_tf": __version__,
             "python": platform.python_version(),
@@ -90,10 +90,6 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
             "numpy": np.__version__,
         },
     }
-    write_json(
-        os.path.join(output_dir, "config.json"),
-        {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)},
-    )
     write_json(os.path.join(output_dir, "metrics.json"), metrics)
     write_report(output_dir, trainer, builder, split, metrics)
     return metrics
@@ -107,7 +103,7 @@ def main(argv) -> None:
     config = from_flags(TrainConfig, flags.FLAGS)
     try:
         if _PRINT_SUMMARY.value:
-            print_summary(FmlModel(model_config))
+            print_summary(build_model(model_config))
             return
         metrics = train(model_config, config, _OUTPUT_DIR.value)
     except (NonFiniteLossError, OSError, ValueError) as error:

@@ -22,7 +22,7 @@ from absl import app, flags
 from benchmarks import machine
 from benchmarks.serving import warmup_requests
 from fml_tf.serving.exporting import MODEL_FILE
-from tools.check_export import load_with_tf1
+from tools.export.check import load_with_tf1
 
 SIGNATURES = ("image_bytes", "geometry", "reconstruct")
 

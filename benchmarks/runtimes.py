@@ -2,7 +2,7 @@
 
     python export.py --checkpoint=quickstart --export_dir=exports/fml/1
     python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
-    python -m tools.write_export_reference --checkpoint=quickstart --output=reference.npz
+    python -m tools.export.write_reference --checkpoint=quickstart --output=reference.npz
     python -m benchmarks.runtimes --model_dir=exports/fml/1 --runtimes_dir=runtimes \
       --reference=reference.npz
 
@@ -24,8 +24,7 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks import machine
-from fml_tf.structures import PARAMETERS
-from tools.check_export import RESOLUTION, deviation, load_with_tf1, read_cases
+from tools.export.check import PARAMETERS, RESOLUTION, deviation, load_with_tf1, read_cases
 
 LITERT = "LiteRT"
 Function = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -132,6 +131,6 @@ def main(arguments):
 if __name__ == "__main__":
     flags.DEFINE_string("model_dir", None, "Export: NAME/VERSION.", required=True)
     flags.DEFINE_string("runtimes_dir", None, "Folder of fml_tf.serving.runtimes.", required=True)
-    flags.DEFINE_string("reference", None, "Of tools.write_export_reference.", required=True)
+    flags.DEFINE_string("reference", None, "Of tools.export.write_reference.", required=True)
     flags.DEFINE_integer("rounds", 25, "Rounds of each measurement.", lower_bound=1)
     app.run(main)

@@ -1,6 +1,6 @@
 """Latency, throughput and memory of an export behind a server, TensorFlow Serving or loopback's.
 
-    python tools/loopback_server.py --model_dir=exports/fml/1 &
+    python tests/loopback_server.py --model_dir=exports/fml/1 &
     python -m benchmarks.serving --url=grpc://127.0.0.1:8500/fml --model_dir=exports/fml/1 \
       --server_pid=$!
 

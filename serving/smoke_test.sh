@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Asks a running server, TensorFlow Serving or tools/loopback_server.py, what a client would: its
+# Asks a running server, TensorFlow Serving or tests/loopback_server.py, what a client would: its
 # status, a face over REST and over gRPC, and a bad request between two good ones.
 # Usage: serving/smoke_test.sh [PHOTO] [REST_PORT] [GRPC_PORT]; PYTHON=... for another interpreter.
 set -euo pipefail

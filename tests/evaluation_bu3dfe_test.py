@@ -18,7 +18,7 @@ from fml_tf.evaluation.protocols.bu3dfe import Bu3dfe, chosen_scans, registered_
 from fml_tf.files.vrml import TexturedMesh
 from fml_tf.geometry.surface import Surface
 from fml_tf.template.makehuman import load_makehuman
-from tools.make_bu3dfe_layout import feature_points, indexed_points, vrml
+from tools.layouts.bu3dfe import feature_points, indexed_points, vrml
 
 NAME, BASE = "F0007_HA03", "F0007/F0007_HA03AE_F3D"
 WIDTH, HEIGHT = 120, 150  # px of one photograph

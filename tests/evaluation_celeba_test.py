@@ -15,9 +15,9 @@ from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import principal_components
 from fml_tf.evaluation.protocols import celeba
 from fml_tf.evaluation.protocols.celeba import CelebA, face_box
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 from fml_tf.template.makehuman import load_makehuman
-from tools import make_celeba_layout
+from tools.layouts import celeba as layout
 
 NAMES = [f"{number:06d}.jpg" for number in range(1, 13)]
 LANDMARKS = [69, 111, 108, 111, 89, 132, 72, 152, 106, 152]
@@ -57,6 +57,22 @@ def test_the_layouts_give_the_test_partition(tmp_path, images, annotations, part
     assert frame.name == "000009" and frame.box == pytest.approx(box)
     assert abs(int(frame.image.mean()) - 160) <= 2
     assert [frame.name for frame in protocol.training_pictures()] == [n[:-4] for n in NAMES[:5]]
+
+
+def test_a_model_is_scored_on_single_pictures_after_a_pca_of_the_training_ones(tmp_path):
+    protocol = CelebA(make_folder(tmp_path, "img_align_celeba"), seed=0)
+    seen = []
+
+    def identity(frames):
+        seen.extend(frame.name for frame in frames)
+        raise ValueError("no face")
+
+    predictor = types.SimpleNamespace(identity=identity)
+    with pytest.raises(ValueError, match="--num_frames: CelebA has one picture"):
+        protocol.model_methods(predictor, [1, 2])
+    with pytest.raises(ValueError, match="no faces in the pictures"):
+        protocol.model_methods(predictor, [1])
+    assert seen == [name[:-4] for name in NAMES[:5]]
 
 
 def test_uncropped_pictures_come_first(tmp_path):
@@ -157,9 +173,9 @@ def test_a_projection_keeps_the_first_components_and_is_orthogonal():
 
 def test_smaller_models_lie_between_the_mean_and_the_whole(monkeypatch):
     monkeypatch.setattr("fml_tf.evaluation.model_sizes.TABLE_SIZES", (0, 2, 500))
-    model = FmlModel(ModelConfig(network_width=0.05, shape_size=4, albedo_size=3))
+    model = build_model(ModelConfig(network_width=0.05, shape_size=4, albedo_size=3))
     rng = np.random.default_rng(0)
-    weight = model.identity_network.weights[-2]
+    weight = model.encoder.identity_network.weights[-2]
     weight.assign(rng.normal(size=weight.shape, scale=0.1))
     pictures = rng.integers(0, 255, (5, 240, 240, 3), np.uint8)
     frames = [Frame(f"{i}", picture, is_crop=True) for i, picture in enumerate(pictures)]
@@ -194,7 +210,7 @@ def test_smaller_models_lie_between_the_mean_and_the_whole(monkeypatch):
 def test_made_pictures_are_aligned_as_celebas():
     turned = np.array([[0.9, 0.3], [-0.3, 0.9]])
     points = np.reshape(LANDMARKS, (5, 2)) @ turned.T + [40, 60]
-    picture, moved = make_celeba_layout.align(np.zeros((300, 300, 3), np.uint8), points)
+    picture, moved = layout.align(np.zeros((300, 300, 3), np.uint8), points)
     assert picture.shape == (218, 178, 3)
     np.testing.assert_allclose(moved, np.reshape(LANDMARKS, (5, 2)), atol=1.0)
 
@@ -206,19 +222,19 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
         "true_landmarks": np.random.default_rng(1).uniform(60, 180, (1, 66, 2)),
     }
     people = [(index, (example,)) for index in range(8)]
-    monkeypatch.setattr(make_celeba_layout, "generate", lambda *_: people)
+    monkeypatch.setattr(layout, "generate", lambda *_: people)
     root = tmp_path / "celeba"
     given = {"output_dir": str(root), "people": 8, "seed": 4}
-    monkeypatch.setattr(make_celeba_layout.flags, "FLAGS", types.SimpleNamespace(**given))
+    monkeypatch.setattr(layout.flags, "FLAGS", types.SimpleNamespace(**given))
     with full_disk(30_000), pytest.raises(SystemExit) as ended:  # a picture has more
-        make_celeba_layout.main([])
+        layout.main([])
     *_, line = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     picture = root / "Img" / "img_celeba" / "000001.jpg"
     assert line == f"celeba layout: {picture}: cannot be written: File too large"
     assert not list(tmp_path.iterdir())
 
-    make_celeba_layout.main([])
+    layout.main([])
     protocol = CelebA(str(root), 0)
     assert protocol.cases() == {"000008.jpg": 1}
     (frame,) = protocol.load("000008.jpg").frames

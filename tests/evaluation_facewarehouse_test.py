@@ -15,7 +15,7 @@ from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.facewarehouse import FaceWarehouse, chosen_testers, read_neutral
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.template.makehuman import load_makehuman
-from tools.make_facewarehouse_layout import obj
+from tools.layouts.facewarehouse import obj
 
 MM_PER_UNIT = 100.0
 ORDER = np.random.default_rng(0).permutation(load_makehuman("4k").num_vertices)

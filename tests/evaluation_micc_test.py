@@ -1,18 +1,20 @@
 """The MICC Florence protocol on a folder in its layout, made here."""
 
 import json
+import logging
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 from absl import flags
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import evaluate
 from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
 from fml_tf.evaluation.protocols.layouts import read_ljson
-from fml_tf.evaluation.protocols.micc import MiccFlorence, evenly
+from fml_tf.evaluation.protocols.micc import MiccFlorence, evenly, read_evenly
 from fml_tf.evaluation.textured_scan import find_scan_landmarks, read_textured_scan
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.alignment import Similarity
@@ -21,7 +23,7 @@ from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import PersonSampler
 from fml_tf.synthesis.renderer import Renderer
 from fml_tf.template.makehuman import load_makehuman
-from tools import make_micc_layout
+from tools.layouts import micc as layout
 
 TO_SCAN = Similarity(
     1.0, Rotation.from_rotvec([0.1, 0.2, -0.1]).as_matrix(), np.array([40.0, 7, 900])
@@ -91,6 +93,23 @@ def test_frames_are_spread_over_the_video(root):
     assert evenly(3, 5) == [0, 1, 2] and evenly(0, 5) == []
 
 
+def test_pictures_that_cannot_be_read_are_passed_over(tmp_path, caplog):
+    folder = tmp_path / "PTZ-Indoor"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "1.png").write_text("no picture")
+    (folder / ".DS_Store").write_text("of the system")
+    with caplog.at_level(logging.WARNING):
+        frames = read_evenly(tmp_path, "PTZ-Indoor")
+    assert [(number, image[0, 0, 0]) for number, image in frames] == [(0, 0), (2, 100)]
+    assert "1.png: not an image" in caplog.text and len(caplog.records) == 1
+    for path in folder.glob("*.png"):
+        path.write_text("no picture")
+    with pytest.raises(ValueError, match="PTZ-Indoor: none of its files is a picture"):
+        read_evenly(tmp_path, "PTZ-Indoor")
+
+
 def test_landmark_files_are_in_the_order_of_the_68(root):
     template = load_makehuman("4k")
     points = read_ljson(root / "MICC_landmarks" / MODEL / "110920150452.ljson")
@@ -111,12 +130,12 @@ def test_icp_with_scale_finds_the_same_face_and_counts_only_near_the_nose(root):
 
 
 def test_landmarks_are_found_on_a_scan_without_any(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_micc_layout, "_TEXTURE_SIZE", 512)
+    monkeypatch.setattr(layout, "_TEXTURE_SIZE", 512)
     head = HeadModel("4k")
     person = PersonSampler(head).sample(np.random.default_rng(1))
-    vertices, triangles, uv, texture = make_micc_layout.scan(head, Renderer(head), person)
+    vertices, triangles, uv, texture = layout.scan(head, Renderer(head), person)
     moved = TO_SCAN.apply(vertices)
-    make_micc_layout.write_scan(tmp_path, "11", moved, triangles, uv, texture)
+    layout.write_scan(tmp_path, "11", moved, triangles, uv, texture)
     found = find_scan_landmarks(read_textured_scan(tmp_path / "11.obj"))
     truth = TO_SCAN.apply(person.neutral[head.template.landmark_vertices])
     errors = np.linalg.norm(found - truth, axis=1)

@@ -52,6 +52,19 @@ class Numbers(Protocol):
         return Score(figures, np.zeros(0), None)
 
 
+def test_a_protocol_that_lacks_a_part_cannot_be_made():
+    class Unscored(Numbers):
+        score = Protocol.score
+
+    with pytest.raises(TypeError, match="score"):
+        Unscored({})
+
+
+def test_a_protocol_scores_a_models_methods_as_they_are():
+    predictor = types.SimpleNamespace(methods=lambda num_frames: [f"M = {m}" for m in num_frames])
+    assert Numbers({}).model_methods(predictor, [1, 2]) == ["M = 1", "M = 2"]
+
+
 def refuse_black(name, frames):
     """A method that fails without a word where a frame is black."""
     if any(frame.image.max() == 0 for frame in frames):

@@ -3,23 +3,21 @@
 import json
 
 import pytest
-import tensorflow as tf
 from absl import flags
 
 import evaluate
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation import scan_alignment
-from fml_tf.models.fml_model import FmlModel
-from tools import make_bu3dfe_layout, make_facewarehouse_layout
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import save_model
+from tools.layouts import bu3dfe, facewarehouse
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
-    model = FmlModel(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
-    model.save_config(str(directory))
-    state = tf.train.Checkpoint(model=model.weights_checkpoint())
-    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    model = build_model(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
+    save_model(model, directory)
     return directory
 
 
@@ -47,7 +45,7 @@ def run(tmp_path, checkpoint, monkeypatch):
 def test_a_whole_run_on_bu3dfe(run, monkeypatch, capsys):
     monkeypatch.setattr(scan_alignment, "_FIT_POINTS", 150)
     made = {"subjects": "F0001WH", "expressions": "HA03", "correspondence": True}
-    result = run(make_bu3dfe_layout, "bu3dfe", made, num_frames="1,2")
+    result = run(bu3dfe, "bu3dfe", made, num_frames="1,2")
     assert list(result["methods"]) == ["mean face", "pooled 1", "averaged 2", "pooled 2"]
     for method in result["methods"].values():
         assert not method["failed"]
@@ -59,8 +57,8 @@ def test_a_whole_run_on_bu3dfe(run, monkeypatch, capsys):
 
 def test_a_whole_run_on_facewarehouse(run, monkeypatch, capsys):
     monkeypatch.setattr(scan_alignment, "_FIT_POINTS", 150)
-    monkeypatch.setattr(make_facewarehouse_layout, "_POSES", ({}, {"jawOpen": 0.7}))
-    result = run(make_facewarehouse_layout, "facewarehouse", {"testers": 1}, max_cases=2)
+    monkeypatch.setattr(facewarehouse, "_POSES", ({}, {"jawOpen": 0.7}))
+    result = run(facewarehouse, "facewarehouse", {"testers": 1}, max_cases=2)
     for method in result["methods"].values():
         assert not method["failed"] and method["trials"] == 2
         assert set(method["summaries"]) == {"surface", "neutral"}

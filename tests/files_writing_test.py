@@ -23,7 +23,7 @@ from fml_tf.files.atomic import (
 )
 from fml_tf.files.folders import (
     check_output_directory,
-    checked_run_dir,
+    checked_tensorflow_dir,
     output_directory,
     probe_directory,
 )
@@ -311,12 +311,12 @@ def test_a_mount_and_a_disk_that_is_truly_full(tmp_path):
         subprocess.run(["umount", os.fspath(disk)], check=True)
 
 
-def test_run_folders_that_tensorflow_would_lose():
+def test_folders_in_which_tensorflow_would_find_nothing():
     for name in ("runs/exp[1]", "runs/exp*", "runs/exp?", "a]/run", "runs\\exp"):
-        with pytest.raises(ValueError, match="TensorFlow cannot keep checkpoints") as told:
-            checked_run_dir(name)
+        with pytest.raises(ValueError, match="TensorFlow would not find") as told:
+            checked_tensorflow_dir(name)
         assert name in str(told.value) and "\n" not in str(told.value)
     with pytest.raises(ValueError, match=r"caf\\udce9': TensorFlow opens no"):
-        checked_run_dir("caf\udce9")
+        checked_tensorflow_dir("caf\udce9")
     for name in ("runs/exp (1) {a,b}~#%:é", "a\nb", pathlib.Path("runs/exp")):
-        assert checked_run_dir(name) == os.fspath(name)
+        assert checked_tensorflow_dir(name) == os.fspath(name)

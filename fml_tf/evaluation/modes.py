@@ -1,37 +1,34 @@
 r"""Modes of variation of what a model reconstructs (paper, supplemental, section 1.1).
 
-    python -m fml_tf.evaluation.modes --checkpoint=runs/small --dataset=synthetic_faces/small \
-        --output_dir=modes
+    python -m fml_tf.evaluation.modes --checkpoint=runs/small \
+        --data=data/synthetic_faces/small/1.0.0 --output_dir=modes
 
-PCA on the neutral shapes and the albedos of a data set's people, by default those of the training,
+PCA on the neutral shapes and the albedos of a data set's people, such as those of the training,
 gives a statistical model of the faces that the network makes. Writes `model.h5` in the layout of
 the Basel Face Model 2017, with `model.landmarks.txt` beside it, and pictures of the first modes at
 ±3 standard deviations. `--template=modes/model.h5` loads its mean shape, expressions and landmarks.
 """
 
-import dataclasses
 import io
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
 
 import h5py
 import numpy as np
+import tensorflow_datasets as tfds
 from absl import app, flags
 from tqdm import tqdm
 
-from datasets.opening import open_dataset
 from fml_tf.command_line import one_line_errors
-from fml_tf.config import TrainConfig
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.evaluation.pictures import render_mesh, titled
 from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
 from fml_tf.files.atomic import write_bytes, write_image, write_text
-from fml_tf.files.folders import check_output_directory, checked_run_dir, output_directory
-from fml_tf.models.fml_model import load_model
+from fml_tf.files.folders import check_output_directory, output_directory
+from fml_tf.models.saving import load_model
 from fml_tf.template.face_template import FaceTemplate
 
 _OUTPUT_FILES = ("model.h5", "model.landmarks.txt", "modes.png")
@@ -126,9 +123,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flags.DEFINE_integer(*arguments, lower_bound=lower_bound, flag_values=flag_values)
 
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
-    text("dataset", None, "Its people, as train.py's --data; by default those of the training.")
-    text("data_dir", None, "Where prepared data sets are kept; by default as in the training.")
-    text("video_dir", None, "Folder of videos, for video_faces; by default as in the training.")
+    text("data", None, "Folder of a prepared data set, with its version.")
     text("split", "train", "Whose people.")
     text("output_dir", None, "Folder to write to.")
     flags.DEFINE_bool(
@@ -138,29 +133,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     number("max_people", 0, "Use only the first so many people; 0 all.", lower_bound=0)
+    number("num_frames", 4, "M, the most frames of a person.", lower_bound=1)
     number("num_vectors", 125, "Most components to keep of each.", lower_bound=1)
     number("num_pictures", 4, "Modes to draw.", lower_bound=1)
-
-
-def training_config(options: flags.FlagValues) -> TrainConfig:
-    """How the checkpoint was trained, with the data set that the flags name.
-
-    Raises:
-      FileNotFoundError, ValueError: no such record beside the checkpoint, or a damaged one.
-    """
-    path = pathlib.Path(options.checkpoint, "config.json")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: is missing; give the --output_dir of train.py")
-    try:
-        config = TrainConfig(**json.loads(path.read_text(encoding="utf-8"))["training"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a config of this version: {error}") from None
-    given = {
-        "data": options.dataset,
-        "data_dir": options.data_dir,
-        "video_dir": options.video_dir,
-    }
-    return dataclasses.replace(config, **{key: value for key, value in given.items() if value})
 
 
 def analyse(options: flags.FlagValues) -> None:
@@ -169,14 +144,12 @@ def analyse(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: a checkpoint or data that cannot be used.
     """
-    run_dir = checked_run_dir(options.checkpoint)
     check_output_directory(options.output_dir, _OUTPUT_FILES, options.overwrite)
-    config = training_config(options)
-    model = load_model(run_dir)
-    builder = open_dataset(config, model.config)
+    model = load_model(options.checkpoint)
+    builder = tfds.builder_from_directory(options.data)
     predictor = ModelPredictor(model)
     shapes, albedos = [], []
-    people = evaluation_examples(builder, options.split, config.num_frames)
+    people = evaluation_examples(builder, options.split, options.num_frames)
     people = itertools.islice(people, options.max_people or None)
     for number, (batch, _) in enumerate(tqdm(people, unit="person")):
         images = np.rint(255.0 * batch.frames[0].numpy()).astype(np.uint8)
@@ -203,8 +176,8 @@ def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
     with one_line_errors("modes"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
-        if not (options.checkpoint and options.output_dir):
-            raise ValueError("give --checkpoint, a trained model, and --output_dir")
+        if not (options.checkpoint and options.data and options.output_dir):
+            raise ValueError("give --checkpoint, a trained model, --data and --output_dir")
         analyse(options)
 
 

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 
 from fml_tf.files.atomic import STAGING_PREFIX, NotWrittenError
 
-# TensorFlow looks for the files of a checkpoint by patterns made from their folder's name.
+# TensorFlow looks for files of weights by patterns made from their folder's name.
 _PATTERN_CHARACTERS = frozenset("*?[]\\")
 
 
-def checked_run_dir(path: str | os.PathLike) -> str:
-    r"""The folder of a training run as it came, if TensorFlow can keep checkpoints in it.
+def checked_tensorflow_dir(path: str | os.PathLike) -> str:
+    r"""A folder's name as it came, if TensorFlow can keep checkpoints or SavedModels in it.
 
-    In `runs/exp[1]` it writes checkpoints, but neither finds nor ever deletes them; in `runs/exp?`
-    it also deletes those of `runs/exp1`.
+    In `runs/exp[1]` it writes checkpoints, but neither finds nor ever deletes them, and SavedModels
+    that it cannot load; in `runs/exp?` it also deletes the checkpoints of `runs/exp1`. Our own
+    saved models may lie anywhere.
 
     Raises:
       ValueError: the name has one of ``* ? [ ] \`` in it, or is not UTF-8.
@@ -25,14 +26,14 @@ def checked_run_dir(path: str | os.PathLike) -> str:
     found = [character for character in path if character in _PATTERN_CHARACTERS]
     if found:
         raise ValueError(
-            f"{path}: TensorFlow cannot keep checkpoints in a folder with {found[0]!r} in its name "
-            "or in that of a folder above; rename it"
+            f"{path}: TensorFlow would not find what it writes to a folder with {found[0]!r} in "
+            "its name or in that of a folder above; give another"
         )
     try:
         path.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{path!a}: TensorFlow opens no folder whose name is not UTF-8; rename it"
+            f"{path!a}: TensorFlow opens no folder whose name is not UTF-8; give another"
         ) from None
     return path
 

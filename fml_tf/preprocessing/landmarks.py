@@ -48,7 +48,7 @@ class DlibLandmarkDetector:
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
     Occluded points, and the far contour of a turned head, get less by this;
-    `tools/measure_landmark_confidence.py` measures how well it tells the error.
+    `tools/measuring/landmark_confidence.py` measures how well it tells the error.
     """
 
     # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it

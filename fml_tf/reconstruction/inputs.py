@@ -4,14 +4,16 @@ import collections
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from fml_tf.files.images import read_image
-from fml_tf.files.video import SUFFIXES, read_frames, video_info
+from fml_tf.files.images import is_picture, read_image
+from fml_tf.files.names import printable
+from fml_tf.files.video import Frame, NotAVideoError, check_video, index_frames, read_frames
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
 from fml_tf.preprocessing.prepare import FaceError, PreparedFrame
@@ -60,8 +62,19 @@ class VideoScan:
 
 
 def is_video(path: str | os.PathLike) -> bool:
-    """Whether the name is that of a video file."""
-    return pathlib.Path(path).suffix.lower() in SUFFIXES
+    """Whether the content of a file is a video; not that of a picture, nor a folder's.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: neither, or a video that cannot be read.
+    """
+    if os.path.isdir(path) or is_picture(path):
+        return False
+    try:
+        check_video(path)
+    except NotAVideoError:
+        raise ValueError(f"{path}: neither an image nor a video that can be read") from None
+    return True
 
 
 def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
@@ -81,7 +94,7 @@ def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        return _frames([path.name], range(1), [_prepare_photo(path, prepare)])
+        return _frames([printable(path.name)], range(1), [_prepare_photo(path, prepare)])
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     names, prepared = [], []
     for file in tqdm.tqdm(files, "photos", unit="photo", disable=len(files) < 2):
@@ -89,9 +102,9 @@ def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 
             break
         try:
             prepared.append(_prepare_photo(file, prepare))
-            names.append(file.name)
-        except ValueError as error:
-            logging.warning("passed over: %s", error)
+            names.append(printable(file.name))
+        except (FileNotFoundError, ValueError) as error:
+            logging.warning("passed over: %s", printable(str(error)))
     if not prepared:
         raise ValueError(f"{path}: none of its {len(files)} files is a photo with a usable face")
     if len(names) < len(files) and not max_frames:
@@ -114,7 +127,7 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
     transforms, rotations, sharpnesses = {}, [], []
     rejected = collections.Counter()
     num_frames = 0
-    for number, image in read_video(path, max_frames, "finding faces"):
+    for number, _, image in read_video(path, max_frames, "finding faces"):
         num_frames = number + 1
         try:
             frame = prepare(image)
@@ -148,27 +161,24 @@ def cut_frames(scan: VideoScan, numbers: Collection[int]) -> FaceFrames:
     """Cuts the crops of the frames with these numbers out of a scanned video."""
     crops = {
         number: crop_image(image, scan.transforms[number])
-        for number, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
+        for number, _, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
         if number in numbers
     }
     return FaceFrames(
-        names=tuple(f"{scan.path.name}:{number}" for number in crops),
+        names=tuple(f"{printable(scan.path.name)}:{number}" for number in crops),
         numbers=np.array(list(crops), np.int32),
         crops=np.stack(list(crops.values())),
         transforms=tuple(scan.transforms[number] for number in crops),
     )
 
 
-def read_video(
-    path: str | os.PathLike, max_frames: int, description: str
-) -> Iterator[tuple[int, np.ndarray]]:
+def read_video(path: str | os.PathLike, max_frames: int, description: str) -> Iterator[Frame]:
     """`video.read_frames` with a progress bar, cut after `max_frames` (0: all)."""
-    total = video_info(path).num_frames
-    total = min(total, max_frames) if total and max_frames else total or max_frames or None
-    for number, image in tqdm.tqdm(read_frames(path), description, total, unit="frame"):
-        if max_frames and number >= max_frames:
+    total = min(len(index_frames(path).seconds), max_frames or sys.maxsize)
+    for frame in tqdm.tqdm(read_frames(path), description, total, unit="frame"):
+        if max_frames and frame.number >= max_frames:
             break
-        yield number, image
+        yield frame
 
 
 def _prepare_photo(path: pathlib.Path, prepare: Prepare) -> PreparedFrame:

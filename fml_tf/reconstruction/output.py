@@ -11,7 +11,7 @@ from fml_tf.files.atomic import atomic_path, write_array, write_image
 from fml_tf.files.gltf import write_glb
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.reconstruction import Reconstruction
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.template.face_template import FaceTemplate
@@ -31,7 +31,7 @@ CONVENTIONS = (
     "right, y up, the camera at the origin looking along -z; vertices_camera = R(rotation) @ "
     "vertices_model + translation, rotation = axis times angle in radian; crop px u right, v down "
     "from the outer corner of the top-left pixel; u = W/2 + f x/(-z), v = H/2 - f y/(-z); "
-    "crop = crop_transforms @ (u, v, 1) of the source image; illumination: [9, 3] spherical "
+    "crop = crop_transform @ (u, v, 1) of the source image; illumination: [9, 3] spherical "
     "harmonics by RGB; colour = albedo * shading in sRGB"
 )
 _LABEL_HEIGHT = 22
@@ -51,13 +51,13 @@ def check_apart(source: str | os.PathLike, directory: str | os.PathLike) -> None
 
 
 def write_reconstruction(
-    directory: str | os.PathLike, reconstruction: Reconstruction, model: FmlModel
+    directory: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor
 ) -> None:
     """Writes meshes, landmarks, parameters, glTF and overview into an existing folder."""
     directory = pathlib.Path(directory)
     template, faces = model.template, reconstruction.faces
-    identity = faces.identity_vertices[..., 0].numpy()
-    albedo = faces.albedo[..., 0].numpy()
+    identity = faces.identity.neutral_vertices[..., 0].numpy()
+    albedo = faces.identity.albedo[..., 0].numpy()
     write_obj(directory / "identity.obj", identity, template.triangles, albedo)
     vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
     for m in range(vertices.shape[-1]):
@@ -70,22 +70,17 @@ def write_reconstruction(
 
 
 def write_parameters(
-    path: str | os.PathLike, reconstruction: Reconstruction, model: FmlModel
+    path: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor
 ) -> None:
     """Writes all parameters of a reconstruction as named arrays (float32 where not said)."""
     parameters, frames = reconstruction.parameters, reconstruction.frames
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary,
-            shape=parameters.shape[0].numpy(),
-            albedo=parameters.albedo[0].numpy(),
-            rotation=parameters.rotation[0].numpy(),
-            translation=parameters.translation[0].numpy(),
-            expression=parameters.expression[0].numpy(),
-            illumination=parameters.illumination[0].numpy(),
+            **{name: values[0].numpy() for name, values in parameters.by_name().items()},
             focal_length_px=np.float32(model.camera.focal_length_px),
             crop_size=np.array([model.camera.width, model.camera.height], np.int32),
-            crop_transforms=np.stack([transform.matrix for transform in frames.transforms]),
+            crop_transform=np.stack([transform.matrix for transform in frames.transforms]),
             frame_names=np.array(frames.names),
             frame_numbers=frames.numbers,
             conventions=np.array(CONVENTIONS),
@@ -120,7 +115,7 @@ def write_face(
     )
 
 
-def overview(reconstruction: Reconstruction, model: FmlModel) -> np.ndarray:
+def overview(reconstruction: Reconstruction, model: FaceReconstructor) -> np.ndarray:
     """One row of pictures a frame, under its name: input, overlay, geometry, albedo, shading.
 
     Returns:
@@ -129,7 +124,13 @@ def overview(reconstruction: Reconstruction, model: FmlModel) -> np.ndarray:
     frames, rows = reconstruction.frames, []
     for m, name in enumerate(frames.names):
         pictures = render_frame_pictures(
-            frames.crops[m], reconstruction.faces, m, 0, model.template, model.camera
+            frames.crops[m],
+            reconstruction.faces,
+            m,
+            0,
+            model.template,
+            model.camera,
+            model.backend,
         )
         row = np.concatenate(list(pictures.values()), axis=1)
         if m == 0:

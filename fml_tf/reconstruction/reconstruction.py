@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import FaceFrames
 from fml_tf.structures import DecodedFaces, FaceParameters
 
@@ -25,14 +25,16 @@ class Reconstruction:
     faces: DecodedFaces
 
 
-def reconstruct_frames(model: FmlModel, frames: FaceFrames) -> Reconstruction:
+def reconstruct_frames(model: FaceReconstructor, frames: FaceFrames) -> Reconstruction:
     """Pools the identity over all frames and regresses pose, expression and light of each."""
     batch = _to_batch(frames.crops)
     parameters = model.encode(batch, tf.ones(batch.shape[:2], tf.bool))
     return Reconstruction(frames, parameters, model.decode(parameters))
 
 
-def follow_frames(model: FmlModel, identity_crops: np.ndarray, crops: np.ndarray) -> FaceParameters:
+def follow_frames(
+    model: FaceReconstructor, identity_crops: np.ndarray, crops: np.ndarray
+) -> FaceParameters:
     """Regresses pose, expression and light of frames under the identity of others.
 
     The frames go through the network beside those of the identity, but masked, so that the pooled
@@ -50,14 +52,7 @@ def follow_frames(model: FmlModel, identity_crops: np.ndarray, crops: np.ndarray
     batch = _to_batch(np.concatenate([identity_crops, crops]))
     of_identity = tf.range(batch.shape[1])[None] < num_identity
     parameters = model.encode(batch, of_identity)
-    return FaceParameters(
-        shape=parameters.shape,
-        albedo=parameters.albedo,
-        rotation=parameters.rotation[:, num_identity:],
-        translation=parameters.translation[:, num_identity:],
-        expression=parameters.expression[:, num_identity:],
-        illumination=parameters.illumination[:, num_identity:],
-    )
+    return parameters.map_frames(lambda values: values[:, num_identity:])
 
 
 def _to_batch(crops: np.ndarray) -> tf.Tensor:

@@ -31,10 +31,10 @@ from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path, write_image
 from fml_tf.files.folders import probe_directory
 from fml_tf.files.images import read_image, to_bytes
+from fml_tf.files.names import printable
 from fml_tf.geometry.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, find_face
-from fml_tf.structures import PARAMETERS
 
 
 class ServiceError(ValueError):
@@ -161,7 +161,7 @@ def reconstruct_photos(
         crop = crop_image(photo, transform)
         files[0, m] = cv2.imencode(".png", crop[..., ::-1])[1].tobytes()
     parameters = service.predict("image_bytes", {"image_bytes": files})
-    parameters = {name: parameters[name].astype(np.float32) for name in PARAMETERS}
+    parameters = {name: values.astype(np.float32) for name, values in parameters.items()}
     outputs = parameters | service.predict("geometry", parameters)
     outputs = {name: values[0] for name, values in outputs.items()}
     for name in ("positions", "landmarks"):
@@ -251,7 +251,7 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
             np.savez_compressed(path, **outputs)
         for m, photo in enumerate(photos.values()):
             write_image(folder / f"overlay_{m}.png", draw(photo, outputs, m))
-        print(f"Wrote the face of {len(photos)} photo(s) to {options.output_dir}")
+        print(f"Wrote the face of {len(photos)} photo(s) to {printable(options.output_dir)}")
 
 
 if __name__ == "__main__":

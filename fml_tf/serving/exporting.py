@@ -7,8 +7,8 @@ import pathlib
 import tensorflow as tf
 
 from fml_tf.files.atomic import write_json, write_text
-from fml_tf.files.folders import probe_directory, staging_directory
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.files.folders import checked_tensorflow_dir, probe_directory, staging_directory
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import INPUTS, OUTPUTS, FaceService
 from fml_tf.serving.warmup import (
@@ -43,10 +43,10 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
     """The folder to write as an absolute path, if a version may be written there.
 
     Raises:
-      ValueError: its name is no version number, it is there already, or the folder above cannot be
-        written to.
+      ValueError: its name is no version number or one of `checked_tensorflow_dir`, it is there
+        already, or the folder above cannot be written to.
     """
-    directory = pathlib.Path(os.path.abspath(directory))
+    directory = pathlib.Path(os.path.abspath(checked_tensorflow_dir(directory)))
     if not (directory.name.isascii() and directory.name.isdigit()):
         raise ValueError(
             f"{directory}: TensorFlow Serving loads numbered versions; end the path with a number, "
@@ -58,7 +58,7 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
 
 
 def export_model(
-    model: FmlModel, directory: str | os.PathLike, dtype: str = "float32"
+    model: FaceReconstructor, directory: str | os.PathLike, dtype: str = "float32"
 ) -> dict[str, float]:
     """Writes `directory`, whole or not at all.
 

@@ -1,6 +1,6 @@
 """Writes a trained model for other runtimes than TensorFlow: ONNX and LiteRT files.
 
-    pip install -r requirements-runtimes.txt
+    pip install -e ".[runtimes]"
     python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
 
 `regress` takes `frames` and `frame_mask` and gives the parameters, `geometry` takes the parameters
@@ -19,8 +19,8 @@ from absl import app, flags, logging
 
 from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path, write_bytes
-from fml_tf.files.folders import checked_run_dir, probe_directory
-from fml_tf.models.fml_model import load_model
+from fml_tf.files.folders import probe_directory
+from fml_tf.models.saving import load_model
 from fml_tf.serving.signatures import FaceService
 
 _ONNX_OPSET = 17
@@ -37,7 +37,7 @@ def _tf2onnx():
     try:
         import tf2onnx
     except ImportError:
-        raise ImportError("needs tf2onnx: pip install -r requirements-runtimes.txt") from None
+        raise ImportError("needs tf2onnx, which the extra `runtimes` installs") from None
     return tf2onnx
 
 
@@ -75,9 +75,8 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
         _tf2onnx()  # before the work of the other files
-        run_dir = checked_run_dir(options.checkpoint)
         directory = probe_directory(options.output_dir)
-        service = FaceService(load_model(run_dir))
+        service = FaceService(load_model(options.checkpoint))
         directory.mkdir(parents=True, exist_ok=True)
         write_litert(service, directory)
         write_onnx(service, directory)

@@ -1,9 +1,9 @@
 """The open face template: the head of MakeHuman (CC0), shipped in `assets/`.
 
-`tools/build_face_template.py` made the asset and documents where its data comes from. It holds the
-coarse level; the finer ones are Catmull-Clark subdivisions of it, so that landmarks, masks, means
-and displacements of all levels correspond and coarse vertex i is vertex i of every level. The
-origin is 60 mm behind the outer eye corners of the coarse level, for every mean.
+`tools/assets/build_face_template.py` made the asset and documents where its data comes from. It
+holds the coarse level; the finer ones are Catmull-Clark subdivisions of it, so that landmarks,
+masks, means and displacements of all levels correspond and coarse vertex i is vertex i of every
+level. The origin is 60 mm behind the outer eye corners of the coarse level, for every mean.
 """
 
 import dataclasses

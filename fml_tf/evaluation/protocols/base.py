@@ -1,12 +1,13 @@
 """What a protocol is: a list of cases, and how a prediction of one is scored."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol as TypingProtocol
 
 import numpy as np
 
 from fml_tf.evaluation.predictions import Frame, Prediction
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +76,8 @@ class Score:
     error_map: ErrorMap | None
 
 
-class Protocol(TypingProtocol):
-    """A data set with its measures. It yields cases and scores shapes; it knows no network.
-
-    To be inherited from.
+class Protocol(abc.ABC):
+    """A data set with its measures. It yields cases and scores shapes.
 
     Attributes:
       name: of the data set.
@@ -95,6 +94,7 @@ class Protocol(TypingProtocol):
     template_region: np.ndarray | None
     expressive: bool = False
 
+    @abc.abstractmethod
     def cases(self) -> Mapping[str, int]:
         """Names of all cases with the number of frames of each, in a fixed order.
 
@@ -110,6 +110,21 @@ class Protocol(TypingProtocol):
         """Whom a case shows: cases of one person are not independent."""
         return name
 
+    def model_methods(
+        self, predictor: ModelPredictor, num_frames: Sequence[int | None]
+    ) -> list[Method]:
+        """What is scored of a model.
+
+        Args:
+          predictor: the model.
+          num_frames: values of M at test, ascending; None for all frames of a case.
+
+        Raises:
+          ValueError: M that the protocol does not have.
+        """
+        return predictor.methods(num_frames)
+
+    @abc.abstractmethod
     def load(self, name: str) -> Case:
         """Reads a case.
 
@@ -117,6 +132,7 @@ class Protocol(TypingProtocol):
           OSError, ValueError: a file is missing or damaged; the message names it.
         """
 
+    @abc.abstractmethod
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:
         """Scores what was predicted from the frames of those numbers.
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
+from fml_tf.evaluation.model_sizes import TruncatedModels
 from fml_tf.evaluation.predictions import Frame, Prediction
+from fml_tf.evaluation.predictors import Method, ModelPredictor
 from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import require_file
 from fml_tf.files.images import read_image
@@ -79,6 +81,18 @@ class CelebA(Protocol):
         (error,) = prediction.fit.photometric_error
         figures = {"euclidean": float(distance), "photometric": float(error)}
         return Score(figures, np.zeros(0), None)
+
+    def model_methods(
+        self, predictor: ModelPredictor, num_frames: Sequence[int | None]
+    ) -> list[Method]:
+        """See `Protocol.model_methods`: models of several sizes (supplemental, Table 4).
+
+        Raises:
+          ValueError: more than one frame asked for, or too few faces found.
+        """
+        if list(num_frames) != [1]:
+            raise ValueError("--num_frames: CelebA has one picture of each case")
+        return TruncatedModels(predictor, self.training_pictures()).methods()
 
     def training_pictures(self) -> Sequence[Frame]:
         """As many pictures of the training partition, read when they are asked for."""

@@ -1,0 +1,1 @@
+"""How `fml_tf/template/assets` is made."""

@@ -1,0 +1,1 @@
+"""Pictures of data, template and results, for the eye to check."""
