@@ -4,10 +4,13 @@ Example (a newcomer's, minutes on a laptop's CPU):
 
   python train.py --flagfile=configs/quickstart.cfg --output_dir=runs/quickstart
 
-The run can be cut at any time; the same command goes on from the last checkpoint, on a CPU with
-the very losses of a run that was not cut. Watch it with
-`tensorboard --logdir=OUTPUT_DIR`. At the end OUTPUT_DIR holds `metrics.json`, `report.html`,
-`config.json` and a checkpoint that `reconstruct.py` takes.
+A run can be stopped at any time. The same command resumes it from the last checkpoint, on a CPU
+with exactly the losses of a run that was not stopped. Watch it with
+`tensorboard --logdir=OUTPUT_DIR`.
+
+OUTPUT_DIR holds the saved models `best` (by the objective on the split 'validation') and `last`,
+`config.json`, checkpoints to resume from, and at the end `metrics.json` and `report.html`, measured
+on the split 'test'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
 """
 
 import os
@@ -78,6 +81,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     trained = time.monotonic()
     if not trainer.is_chief:
         return {}
+    trainer.load_best()
     metrics = {
         **measure(),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,

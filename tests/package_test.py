@@ -1,6 +1,7 @@
 """pyproject.toml beside what the code imports and requirements.txt lists."""
 
 import ast
+import functools
 import pathlib
 import re
 import sys
@@ -15,8 +16,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "fml_tf"
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
-EXTRAS = {"data": "data", "training": "data", "evaluation": "evaluation", "serving": "serving"}
-"""The extra that a room needs; the others do with the package's own dependencies."""
+EXTRAS = {
+    "data": "data",
+    "training": "data",
+    "evaluation": "evaluation",
+    "serving": "serving",
+    "rendering/tfg.py": "tfg",
+}
+"""The extra that a room or a file needs; the others do with the package's own dependencies."""
 
 
 def normalised(name):
@@ -27,13 +34,25 @@ def names(lines):
     return {normalised(re.match(r"[\w.-]+", line)[0]) for line in lines}
 
 
-def imported_at_top(path):
-    """Top-level names that a file imports when it is itself imported."""
+@functools.cache
+def needed(path):
+    """Top-level names outside the package that are imported where a file of it is."""
+    found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module.split(".")[0]
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for module in modules:
+            top, *rest = module.split(".")
+            file = PACKAGE.joinpath(*rest).with_suffix(".py")
+            if top != "fml_tf":
+                found.add(top)
+            elif rest and file.is_file():
+                found |= needed(file)
+    return found - set(sys.stdlib_module_names)
 
 
 def test_requirements_are_those_of_the_package():
@@ -53,17 +72,17 @@ def test_comments_come_along():
 
 
 @pytest.mark.parametrize("room", sorted({path.name for path in PACKAGE.glob("[a-z]*")}))
-def test_a_room_imports_what_its_extra_installs(room):
-    lines = list(PROJECT["dependencies"])
-    if room in EXTRAS:
-        lines += PROJECT["optional-dependencies"][EXTRAS[room]]
-    installed, providers = names(lines), metadata.packages_distributions()
+def test_a_room_needs_what_its_extra_installs(room):
+    providers = metadata.packages_distributions()
     path = PACKAGE / room
     for file in path.rglob("*.py") if path.is_dir() else [path]:
-        for name in set(imported_at_top(file)) - set(sys.stdlib_module_names) - {"fml_tf"}:
+        extra = EXTRAS.get(file.relative_to(PACKAGE).as_posix(), EXTRAS.get(room))
+        lines = PROJECT["optional-dependencies"].get(extra, [])
+        installed = names([*PROJECT["dependencies"], *lines])
+        for name in needed(file):
             # The wheel of dlib does not list its module.
             wanted = {normalised(provider) for provider in providers.get(name, [f"{name}-bin"])}
-            assert wanted & installed, f"{file.relative_to(ROOT)} imports {name}, of {wanted}"
+            assert wanted & installed, f"{file.relative_to(ROOT)} needs {name}, of {wanted}"
 
 
 def test_the_package_holds_all_code_and_assets():

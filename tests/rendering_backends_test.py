@@ -17,7 +17,7 @@ from fml_tf.rendering.illumination import ambient_illumination
 from fml_tf.rendering.image_formation import form_faces
 from fml_tf.rendering.pictures import render_face
 from fml_tf.rendering.rasterizer import rasterize
-from fml_tf.rendering.tfg import TfgBackend, own_backend
+from fml_tf.rendering.tfg import TfgBackend, build_backend
 from fml_tf.structures import FaceParameters
 from fml_tf.xla import without_xla
 
@@ -148,14 +148,8 @@ def test_image_formation_is_equal_and_so_are_its_gradients():
         def run(values):
             with tf.GradientTape() as tape:
                 tape.watch(values)
-                parameters = FaceParameters(
-                    shape=tf.zeros([1, 1]),
-                    albedo=tf.zeros([1, 1]),
-                    expression=tf.zeros([1, 2, 1]),
-                    rotation=values["rotation"],
-                    translation=values["translation"],
-                    illumination=values["illumination"],
-                )
+                frame = {name: values[name] for name in ("rotation", "translation", "illumination")}
+                parameters = FaceParameters(identity={}, frame=frame)
                 faces = form_faces(
                     values["vertices"],
                     values["albedo"],
@@ -300,7 +294,7 @@ def test_doubles_are_refused_where_tensorflow_graphics_cannot_take_them():
 def test_without_a_compiler_ours_stands_in(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    backend = own_backend.__wrapped__()
+    backend = build_backend.__wrapped__()
     assert isinstance(backend, RenderingBackend)
     _, coverage = backend.render(balls(), colours(), TRIANGLES, CAMERA)
     np.testing.assert_array_equal(coverage, FAST.render(balls(), colours(), TRIANGLES, CAMERA)[1])

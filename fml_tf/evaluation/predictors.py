@@ -17,8 +17,11 @@ from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
+from fml_tf.template.makehuman import load_makehuman
 from fml_tf.xla import without_xla
 
+TRAINING_MEAN = "training mean"
+"""Method that answers the mean of the people that a model learned from, whoever it sees."""
 _MOST_CROPS = 500  # kept at once
 
 Predict = Callable[[str, Sequence[Frame]], Prediction]
@@ -64,12 +67,18 @@ class ModelPredictor:
         self._crops: dict[str, np.ndarray | FaceError] = {}
 
     def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
-        """Mean face, of the first M; then for each M single frames averaged, and pooled features.
+        """Mean faces, of the first M; then for each M single frames averaged, and pooled features.
+
+        The template's "mean face" has poses and lights; the "training mean", of the people that the
+        model learned from and where that is known, is a shape and nothing else.
 
         An M of None takes all frames of a case that show a usable face, so that those of a video
         which do not are no failure.
         """
         methods = [self._method("mean face", num_frames[0], self._predict_mean)]
+        if self.model.training_mean is not None:
+            mean = self._method(TRAINING_MEAN, num_frames[0], self._predict_training_mean)
+            methods.append(mean)
         for count in num_frames:
             label = "all" if count is None else str(count)
             if count != 1:
@@ -138,6 +147,13 @@ class ModelPredictor:
         batch = self._batch(frames)
         mask = tf.ones(batch.shape[:2], tf.bool)
         return self._decode(batch, self._encode(batch, mask, edit_identity=hold_at_mean))
+
+    def _predict_training_mean(self, _, frames):
+        self.crops(frames)  # or an error: no face is predicted where none is seen
+        template = load_makehuman("4k")
+        vertices = self.model.training_mean.astype(np.float64)
+        landmarks = vertices[template.landmark_vertices]
+        return Prediction(Shape(vertices, template.triangles, landmarks))
 
     def predict_pooled(
         self, _: str, frames: Sequence[Frame], edit_identity: EditIdentity | None = None

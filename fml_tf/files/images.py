@@ -100,9 +100,9 @@ def _existing(path: str | os.PathLike) -> pathlib.Path:
 
 
 def _is_heic(file: BinaryIO) -> bool:
-    start = file.read(12)
+    start = file.read(64)
     file.seek(0)
-    return start[4:8] == b"ftyp" and start[8:] in _HEIC
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIC and b"avif" not in start
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:

@@ -64,6 +64,9 @@ class FaceReconstructor(keras.Model):
       backend: what projects, lights and draws.
       one_ring: rings of the template's mesh, for normals.
       initial_translation: [3] float32 mm, where the mean face stands before any training.
+      training_mean: [V', 3] float32 mm, the mean neutral shape of the people that it learned from,
+        at the open template's coarsest vertices: the best answer that is the same for everybody.
+        None where it is not known.
     """
 
     def __init__(self, config: ModelConfig, face_model: FaceModel, encoder: Encoder):
@@ -76,6 +79,7 @@ class FaceReconstructor(keras.Model):
         self.backend = get_backend(config.rendering_backend)
         self.frame_layout = frame_layout(config, face_model)
         self.initial_translation = self.frame_layout.parameters[1].offset
+        self.training_mean: np.ndarray | None = None
         self.one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
         self.build()
 

@@ -1,9 +1,10 @@
 """Models in folders: what is needed to use one, and to know what its numbers mean.
 
-A saved model is a folder of three files. `weights.npz` holds the weights by name, `constants.npz`
-what was derived from the template when the model was made (`FaceModel.constants`), and `model.json`
-says what it is: format, system, config, template with its hash, licence, training data, metrics,
-and the hashes of the other two.
+A saved model is a folder of three files. `weights.npz` holds the weights by name. `constants.npz`
+holds what was derived from the template when the model was made (`FaceModel.constants`), and the
+mean of the people that it learned from, where that is known. `model.json` says what it is: format,
+system, config, template with its hash, licence, training data, metrics, and the hashes of the other
+two.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ FORMAT = 1
 MODEL_FILE, WEIGHTS_FILE, CONSTANTS_FILE = "model.json", "weights.npz", "constants.npz"
 BEST, LAST = "best", "last"
 """Folders of a training run that hold saved models."""
+_MEAN = "training_mean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,8 @@ def save_model(
             if not np.isfinite(weights[name]).all():
                 raise ValueError(f"{name}: holds a value that {dtype} cannot store")
         _write_arrays(folder / WEIGHTS_FILE, weights)
-        _write_arrays(folder / CONSTANTS_FILE, model.face_model.constants())
+        mean = {} if model.training_mean is None else {_MEAN: model.training_mean}
+        _write_arrays(folder / CONSTANTS_FILE, model.face_model.constants() | mean)
         values = {
             "format": FORMAT,
             "system": model.config.system,
@@ -131,8 +134,16 @@ def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> Face
             f"{directory}: learned on another template than {config.template!r} "
             f"({config.template_resolution}, {config.template_mean}) is here"
         )
-    assign_weights(model, _read_arrays(directory, WEIGHTS_FILE, values), os.fspath(directory))
+    load_weights(model, directory)
+    model.training_mean = constants.get(_MEAN)
     return model
+
+
+def load_weights(model: FaceReconstructor, path: str | os.PathLike) -> None:
+    """Gives a model the weights of a saved one that was built from it; errors as `load_model`."""
+    directory = find_model(path)
+    values, _ = _read_values(directory)
+    assign_weights(model, _read_arrays(directory, WEIGHTS_FILE, values), os.fspath(directory))
 
 
 def assign_weights(

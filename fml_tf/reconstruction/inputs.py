@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -20,6 +20,11 @@ from fml_tf.preprocessing.prepare import FaceError, PreparedFrame
 
 Prepare = Callable[[np.ndarray], PreparedFrame]
 """`prepare_image` with all but the image ([H, W, 3] uint8 RGB) given."""
+
+Photo = str | os.PathLike | np.ndarray
+"""A path, or [H, W, 3] uint8 RGB."""
+Source = str | os.PathLike | Sequence[Photo]
+"""What shows one person: the path of a photo, of a folder of photos or of a video; or photos."""
 
 # Frames of a video among which the diverse ones are chosen: the choice compares all pairs.
 _MAX_CANDIDATES = 400
@@ -77,38 +82,46 @@ def is_video(path: str | os.PathLike) -> bool:
     return True
 
 
-def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
-    """Crops one photo, or all photos in a folder, which show one person.
+def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
+    """Crops one photo, all photos in a folder, or several photos, which show one person.
 
-    In a folder, files that are no image or show no usable face are passed over with a warning;
-    hidden files and folders inside without one.
+    Of several, those that are no image or show no usable face are passed over with a warning;
+    hidden files and folders inside a folder without one.
 
     Args:
-      path: an image file or a folder.
+      source: an image file, a folder, or photos.
       prepare: finds and crops the face of an image.
-      max_frames: stop after so many usable photos, in the order of their names; 0 takes all.
+      max_frames: stop after so many usable photos, of a folder in the order of their names; 0 takes
+        all.
 
     Raises:
       FileNotFoundError: no such file or folder.
-      ValueError: not an image, no usable face in the photo, or no usable photo in the folder.
+      ValueError: not an image, no usable face in the photo, or no usable photo among several.
     """
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        return _frames([printable(path.name)], range(1), [_prepare_photo(path, prepare)])
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        if not path.is_dir():
+            return _frames([printable(path.name)], range(1), [_prepare_photo(path, prepare)])
+        photos = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        whole = f"{path}: none of its {len(photos)} files"
+    else:
+        photos = source
+        whole = f"none of {len(photos)} photos"
     names, prepared = [], []
-    for file in tqdm.tqdm(files, "photos", unit="photo", disable=len(files) < 2):
+    for number, photo in enumerate(
+        tqdm.tqdm(photos, "photos", unit="photo", disable=len(photos) < 2)
+    ):
         if max_frames and len(prepared) == max_frames:
             break
         try:
-            prepared.append(_prepare_photo(file, prepare))
-            names.append(printable(file.name))
+            prepared.append(_prepare_photo(photo, prepare))
+            names.append(_name(photo, number))
         except (FileNotFoundError, ValueError) as error:
             logging.warning("passed over: %s", printable(str(error)))
     if not prepared:
-        raise ValueError(f"{path}: none of its {len(files)} files is a photo with a usable face")
-    if len(names) < len(files) and not max_frames:
-        logging.warning("%d of %d files passed over", len(files) - len(names), len(files))
+        raise ValueError(f"{whole} is a photo with a usable face")
+    if len(names) < len(photos) and not max_frames:
+        logging.warning("%d of %d files passed over", len(photos) - len(names), len(photos))
     return _frames(names, range(len(names)), prepared)
 
 
@@ -181,12 +194,22 @@ def read_video(path: str | os.PathLike, max_frames: int, description: str) -> It
         yield frame
 
 
-def _prepare_photo(path: pathlib.Path, prepare: Prepare) -> PreparedFrame:
-    image = read_image(path)
+def _prepare_photo(photo: Photo, prepare: Prepare) -> PreparedFrame:
+    if isinstance(photo, np.ndarray):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+            raise ValueError(f"a photo is [H, W, 3] uint8 RGB, not {photo.dtype}{photo.shape}")
+        return prepare(photo)
+    image = read_image(photo)
     try:
         return prepare(image)
     except FaceError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{photo}: {error}") from error
+
+
+def _name(photo: Photo, number: int) -> str:
+    if isinstance(photo, np.ndarray):
+        return f"photo {number}"
+    return printable(pathlib.Path(photo).name)
 
 
 def _frames(names: Collection[str], numbers: range, prepared: list[PreparedFrame]) -> FaceFrames:

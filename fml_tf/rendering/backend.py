@@ -7,7 +7,7 @@ from fml_tf.rendering.camera import PerspectiveCamera
 
 
 class RenderingBackend(abc.ABC):
-    """Projection, light and pixels. All backends yield the same values and gradients.
+    """Projection, light and pixels; values and gradients are the same up to rounding in all.
 
     Attributes:
       xla: whether XLA compiles `project` and `shade`.
@@ -82,10 +82,10 @@ def get_backend(name: str) -> RenderingBackend:
         return FAST
     if name == "tfg":
         try:
-            from fml_tf.rendering.tfg import own_backend
+            from fml_tf.rendering.tfg import build_backend
         except ImportError as error:
             raise ValueError(
                 f"--rendering_backend=tfg needs tensorflow-graphics, the extra fml-tf[tfg]: {error}"
             ) from None
-        return own_backend()
+        return build_backend()
     raise ValueError(f"rendering backend {name!r}: not one of {', '.join(RENDERING_BACKENDS)}")

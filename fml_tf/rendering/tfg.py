@@ -20,9 +20,9 @@ from fml_tf.rendering.camera import NEAR_MM, PerspectiveCamera
 from fml_tf.rendering.rasterizer import nearest_triangles
 from fml_tf.rendering.tfg_rasterizer import compile_rasterizer
 
-# Nearest distance of a unit normal to the z axis. On the axis the azimuth is not defined, and the
-# gradients of arccosine, arctangent and of Legendre's √(1 − cos²θ) are infinite. Normals that face
-# the camera lie there, so they are moved off by this much; the harmonics change by as little.
+# On the z axis the azimuth is not defined, and the gradients of arccosine, arctangent and of
+# Legendre's √(1 − cos²θ) are infinite. Normals that face the camera lie there: those nearer to it
+# than this are moved off it by twice as much, which changes the harmonics by no more.
 _POLE_RADIUS = 1e-6
 # FaceCullingMode in rasterize_triangles_impl.h. Clip space has y down, where the triangles that
 # are counter-clockwise to the viewer are those that the op takes for backfaces.
@@ -37,7 +37,7 @@ class TfgBackend(RenderingBackend):
         the triangle of each pixel in its place.
     """
 
-    # Its harmonics loop, and XLA finds no bound for the gradient of the loop.
+    # The harmonics hold a loop for whose gradient XLA finds no bound.
     xla = False
 
     def __init__(self, ops=None):
@@ -66,7 +66,9 @@ class TfgBackend(RenderingBackend):
     def render(self, vertices, attributes, triangles, camera, cull_backfaces=False):
         """See `RenderingBackend.render`; float32 alone, as tensorflow-graphics' barycentrics.
 
-        A triangle that crosses the near plane is cut off there by the op, and left out by `fast`.
+        tensorflow-graphics' rasteriser rounds vertices to 2⁻¹⁶ of half the picture: a pixel centre
+        on an edge may show the neighbour, and one on a silhouette a triangle that is nearly edge-on
+        and has steep gradients. It cuts triangles off at the near plane; `fast` leaves them out.
 
         Raises:
           TypeError: vertices or attributes are not float32.
@@ -124,7 +126,7 @@ class TfgBackend(RenderingBackend):
 
 
 @functools.cache
-def own_backend() -> TfgBackend:
+def build_backend() -> TfgBackend:
     """The backend with tensorflow-graphics' own rasteriser, where that can be compiled."""
     try:
         library = compile_rasterizer()
@@ -137,9 +139,8 @@ def own_backend() -> TfgBackend:
 def spherical_harmonics(normals):
     """tensorflow-graphics' spherical harmonics, in our order and signs.
 
-    In float64 inside: it takes sin θ from cos θ, which in float32 leaves 4e-4 of error, and a
-    gradient that is wrong by a tenth, at the normals that nearly face the camera. Normals nearer
-    than 1e-6 to the z axis are moved off it (`_POLE_RADIUS`).
+    In float64 inside: they take sin θ from cos θ, which loses half of the digits at normals that
+    nearly face the camera. Those that do so exactly are moved off the axis (`_POLE_RADIUS`).
 
     Args:
       normals: [..., 3] unit length, camera space.

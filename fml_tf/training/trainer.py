@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.data.augmentation import augmentation_of
-from fml_tf.data.batches import training_batches
+from fml_tf.data.batches import mean_shape, training_batches
 from fml_tf.files.atomic import write_json
 from fml_tf.losses.objective import build_objective, loss_weights
 from fml_tf.models.building import build_model
@@ -23,6 +23,7 @@ from fml_tf.models.saving import (
     Description,
     check_same_model,
     load_model,
+    load_weights,
     read_constants,
     save_model,
     weights_by_name,
@@ -101,6 +102,9 @@ class Trainer:
             stages = stages_of(config, self.model.weight_groups())
             self.schedule = Schedule(stages, config.final_learning_rate_fraction)
             self._stage_ends = tf.Variable(self.schedule.ends, trainable=False, dtype=tf.int64)
+        # The truth is in correspondence with our own template only.
+        if model_config.template == "makehuman":
+            self.model.training_mean = mean_shape(builder)
         self.objective = build_objective(self.model, loss_weights(config))
         self._train_step = TrainStep(self.model, self.objective, self.optimizer)
         self._compiled = {}
@@ -198,6 +202,12 @@ class Trainer:
             for folder in folders:
                 self._save_model(folder, step)
             self._manager.save(checkpoint_number=step)
+
+    def load_best(self) -> None:
+        """Gives the model the weights of the best validation, if there was one."""
+        best = self._path(BEST)
+        if os.path.isdir(best):
+            load_weights(self.model, best)
 
     def _save_model(self, folder: str, step: int, metrics=None) -> None:
         description = Description(

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from fml_tf.data.batches import evaluation_examples, mean_shape
+from fml_tf.data.batches import evaluation_examples
 from fml_tf.geometry.alignment import aligned_rmse
 from fml_tf.losses.objective import Objective, build_objective
 from fml_tf.models.reconstructor import FaceReconstructor
@@ -26,6 +26,8 @@ def single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
 
 class Validator:
     """Measures a model on a split; where the data set tells the truth, its shapes too.
+
+    Shapes are compared with `model.training_mean`.
 
     Args:
       model: the model.
@@ -47,9 +49,7 @@ class Validator:
         self._builder, self._split, self._num_frames = builder, split, num_frames
         # Measured whatever the objective's weights are.
         measures = build_objective(model, {"landmark": 1.0, "photometric": 1.0})
-        # The truth is in correspondence with our own template only.
-        own = model.config.template == "makehuman"
-        self._training_mean = mean_shape(builder) if own else None
+        self._training_mean = model.training_mean
 
         @tf.function(reduce_retracing=True)
         def infer(batch):
