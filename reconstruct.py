@@ -13,12 +13,13 @@ it says why in one line, exits with code 2 and writes nothing.
 
 import functools
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags, logging
+from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
@@ -30,11 +31,7 @@ from fml_tf.reconstruction.inputs import (
     prepare_photos,
     scan_video,
 )
-from fml_tf.reconstruction.output import (
-    check_output_directory,
-    output_directory,
-    write_reconstruction,
-)
+from fml_tf.reconstruction.output import OUTPUT_FILES, check_apart, write_reconstruction
 from fml_tf.reconstruction.reconstruction import reconstruct_frames
 from fml_tf.reconstruction.video import write_overlay_video
 
@@ -86,9 +83,10 @@ def reconstruct(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    check_output_directory(options.output_dir, options.overwrite)
+    check_output_directory(options.output_dir, OUTPUT_FILES, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
+    check_apart(options.input, options.output_dir)
     model = load_model(options.checkpoint)
     prepare = functools.partial(
         prepare_image,
@@ -103,7 +101,7 @@ def reconstruct(options: flags.FlagValues) -> None:
     else:
         frames = prepare_photos(options.input, prepare, options.max_frames)
     reconstruction = reconstruct_frames(model, frames)
-    with output_directory(options.output_dir, options.overwrite) as directory:
+    with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
@@ -114,12 +112,8 @@ def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
     """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
-    try:
+    with one_line_errors("reconstruct.py"):
         reconstruct(options)
-    except (OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":
