@@ -44,7 +44,7 @@ def run(tmp_path, checkpoint, model, detector, monkeypatch):
     monkeypatch.setattr(
         reconstruct,
         "load_model",
-        lambda path: model if path == str(checkpoint) else load_model(path),
+        lambda path, backend: model if path == str(checkpoint) else load_model(path, backend),
     )
 
     def run(*arguments, **options):
