@@ -29,7 +29,7 @@ from fml_tf import __version__
 from fml_tf.command_line import one_line_errors
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.files.atomic import write_json
-from fml_tf.files.folders import checked_tensorflow_dir
+from fml_tf.files.folders import checked_tensorflow_dir, probe_directory
 from fml_tf.models.building import build_model
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.training.report import write_report
@@ -106,11 +106,14 @@ def main(argv) -> None:
         raise app.UsageError(f"unexpected {argv[1]!r}; a config is given as --flagfile={argv[1]}")
     model_config = from_flags(ModelConfig, flags.FLAGS)
     config = from_flags(TrainConfig, flags.FLAGS)
-    with one_line_errors("train.py", NonFiniteLossError):
+    # TensorFlow's own error where a disk is full is no OSError.
+    with one_line_errors("train.py", NonFiniteLossError, tf.errors.OpError):
         if _PRINT_SUMMARY.value:
             print_summary(build_model(model_config))
             return
-        metrics = train(model_config, config, checked_tensorflow_dir(_OUTPUT_DIR.value))
+        output_dir = checked_tensorflow_dir(_OUTPUT_DIR.value)
+        probe_directory(output_dir)
+        metrics = train(model_config, config, output_dir)
     for name, value in metrics.items():
         print(f"{name}: {value}")
 
