@@ -56,6 +56,7 @@ def as_batch(example: dict) -> MultiFrameBatch:
     return MultiFrameBatch(
         **{name: example[name] for name in names},
         truth=GroundTruth(**example["truth"]) if "truth" in example else None,
+        pool_mask=example.get("pool_mask"),
     )
 
 
@@ -71,8 +72,8 @@ def _with_truth(example: dict) -> dict:
     return {**kept, "truth": truth}
 
 
-def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
-    """Keeps 1 to M frames of an example: which, and how many, says a die keyed by its index."""
+def _pool_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
+    """Pools 1 to M frames of an example: which, and how many, says a die keyed by its index."""
     mask = example["frame_mask"]
     key = (tf.cast(seed, tf.int64), index)
     available = tf.reduce_sum(tf.cast(mask, tf.int32))
@@ -80,7 +81,7 @@ def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
     # Frames by descending random rank; those that are not there rank last.
     rank = tf.where(mask, tf.random.stateless_uniform(mask.shape, key), -1.0)
     threshold = tf.sort(rank, direction="DESCENDING")[kept - 1]
-    return {**example, "frame_mask": rank >= threshold}
+    return {**example, "pool_mask": rank >= threshold}
 
 
 def _raw_examples(
@@ -156,7 +157,7 @@ def training_batches(
             key = tf.stack([tf.cast(seed, tf.int64), index])
             decoded = augment(decoded, augmentation, key)
         decoded = _with_truth(decoded)
-        return _mask_random_frames(decoded, index, seed) if random_num_frames else decoded
+        return _pool_random_frames(decoded, index, seed) if random_num_frames else decoded
 
     return (
         tf.data.Dataset.range(first_epoch, _MANY_EPOCHS)

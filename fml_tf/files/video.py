@@ -145,6 +145,9 @@ def read_chosen_frames(
 class _Reader:
     """A stream that knows the number of the frame that it decoded last."""
 
+    # Frames that a jump passes over at least: it costs as much as some, as decoders begin slowly.
+    _LEAST_JUMP = 8
+
     def __init__(self, video: VideoStream, index: FrameIndex):
         self._video = video
         self._index = index
@@ -158,7 +161,11 @@ class _Reader:
         """The frame of that number; None where it is damaged or missing."""
         # Strictly before it: to deinterlace a frame takes the one before.
         ahead = np.searchsorted(self._index.keyframes, number) - 1
-        if self._may_jump and ahead >= 0 and self._index.keyframes[ahead] > self._number:
+        if (
+            self._may_jump
+            and ahead >= 0
+            and self._index.keyframes[ahead] > self._number + self._LEAST_JUMP
+        ):
             self._jump(self._index.keyframes[ahead], number)
         self._advance(number)
         return self._frame if self._number == number else None

@@ -49,14 +49,25 @@ def to_rgb(
         interpolation=av.video.reformatter.Interpolation.BICUBIC,
         threads=1,
     )
-    image = picture.to_ndarray()
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return np.ascontiguousarray(image if matrix is None else _shown(image, bytes(matrix)))
+    return np.ascontiguousarray(_turned(picture.to_ndarray(), *_display_matrix(frame)))
 
 
-def _shown(image: np.ndarray, display_matrix: bytes) -> np.ndarray:
-    """Turns and mirrors by a display matrix: (x, y) is shown at (a x + c y, b x + d y)."""
-    a, b, _, c, d = np.frombuffer(display_matrix, np.int32)[:5].astype(float)
+def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
+    """How a frame is to be turned: (a, b, c, d), (x, y) is shown at (a x + c y, b x + d y)."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # Beside it stands what PyAV has no name for, as in stereo video: the angle it tells yet,
+        # though not whether to mirror.
+        angle = np.radians(frame.rotation)
+        return np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+    if matrix is None:
+        return 1.0, 0.0, 0.0, 1.0
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
+    return a, b, c, d
+
+
+def _turned(image: np.ndarray, a: float, b: float, c: float, d: float) -> np.ndarray:
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(straight, crossed) > 0.01 * max(straight, crossed):
         turn = abs(np.degrees(np.arctan2(b, a)))

@@ -60,9 +60,7 @@ class TrainStep:
         factored = [v for v in self._factored if self._group_of[v.ref()] in rates]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(direct)
-            parameters = self.model.encode(
-                batch.frames, batch.frame_mask, edit_identity, training=True
-            )
+            parameters = self.model.encode(batch.frames, batch.pooled, edit_identity, training=True)
             faces = self.model.decode(parameters)
             # Watched from here on, they get a gradient from terms that read them themselves only.
             tape.watch(factored)
@@ -87,7 +85,8 @@ class TrainStep:
                     if gradient is None:
                         raise ValueError(f"{variable.name}: the objective does not depend on it")
             pairs = [pair for pair in pairs if pair[0] is not None]
-            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
+            if pairs:  # replicas cannot exchange an empty list
+                self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
         if factored:
             albedo_gradient = tf.ensure_shape(albedo_gradient, (None, 3, batch.frames.shape[0]))
             self._apply_factored(parameters, albedo_gradient, rates)
