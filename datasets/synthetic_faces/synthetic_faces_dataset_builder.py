@@ -44,8 +44,11 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds `synthetic_faces`; `README.md` describes every feature."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {  # noqa: RUF012
+        "2.0.0": "Sizes and proportions of published anthropometry; the template with them.",
+        "1.0.0": "First version.",
+    }
     BUILDER_CONFIGS = [  # noqa: RUF012
         SyntheticFacesConfig(
             name="quickstart",
