@@ -4,16 +4,17 @@ Example (a newcomer's, minutes on a laptop's CPU):
 
   python train.py --flagfile=configs/quickstart.cfg --output_dir=runs/quickstart
 
-The run can be cut at any time; the same command goes on from the last checkpoint, on a CPU with
-the very losses of a run that was not cut. Watch it with
-`tensorboard --logdir=OUTPUT_DIR`. At the end OUTPUT_DIR holds `metrics.json`, `report.html`,
-`config.json` and a checkpoint that `reconstruct.py` takes.
+A run can be stopped at any time. The same command resumes it from the last checkpoint, on a CPU
+with exactly the losses of a run that was not stopped. Watch it with
+`tensorboard --logdir=OUTPUT_DIR`.
+
+OUTPUT_DIR holds the saved models `best` (by the objective on the split 'validation') and `last`,
+`config.json`, checkpoints to resume from, and at the end `metrics.json` and `report.html`, measured
+on the split 'test'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
 """
 
-import dataclasses
 import os
 import platform
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,16 +22,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
 from datasets.opening import open_dataset
 from fml_tf import __version__
+from fml_tf.command_line import one_line_errors
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.files.atomic import write_json
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.files.folders import checked_tensorflow_dir, probe_directory
+from fml_tf.models.building import build_model
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.training.report import write_report
 from fml_tf.training.trainer import NonFiniteLossError, Trainer, is_chief, make_strategy
-from fml_tf.training.validation import validate
+from fml_tf.training.validation import Validator
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of this run.", required=True)
 _PRINT_SUMMARY = flags.DEFINE_bool(
@@ -40,10 +44,10 @@ define_flags(ModelConfig, __name__)
 define_flags(TrainConfig, __name__)
 
 
-def print_summary(model: FmlModel) -> None:
+def print_summary(model: FaceReconstructor) -> None:
     """Prints the weights of each part of the model and their sum."""
     counts = model.count_weights()
-    networks = sum(number for name, number in counts.items() if "Table" in name)
+    networks = model.encoder.count_params()
     for name, number in counts.items():
         print(f"{name:32s} {number:>12,d}")
     print(f"{'networks':32s} {networks:>12,d}")
@@ -67,10 +71,10 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
     split = "test" if "test" in builder.info.splits else "train"
+    validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
 
     def measure() -> dict:
-        figures = validate(trainer.model, trainer.objective, builder, split, config.num_frames)
-        return {**figures, "split": split}
+        return {**validator.run(progress=True), "split": split}
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
         write_json(os.path.join(output_dir, "metrics_before.json"), measure())
@@ -78,10 +82,11 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     trained = time.monotonic()
     if not trainer.is_chief:
         return {}
+    trainer.load_best()
     metrics = {
         **measure(),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
-        "steps": config.total_steps,
+        "steps": trainer.schedule.total_steps,
         "versions": {
             "fml_tf": __version__,
             "python": platform.python_version(),
@@ -90,10 +95,6 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
             "numpy": np.__version__,
         },
     }
-    write_json(
-        os.path.join(output_dir, "config.json"),
-        {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)},
-    )
     write_json(os.path.join(output_dir, "metrics.json"), metrics)
     write_report(output_dir, trainer, builder, split, metrics)
     return metrics
@@ -105,14 +106,14 @@ def main(argv) -> None:
         raise app.UsageError(f"unexpected {argv[1]!r}; a config is given as --flagfile={argv[1]}")
     model_config = from_flags(ModelConfig, flags.FLAGS)
     config = from_flags(TrainConfig, flags.FLAGS)
-    try:
+    # TensorFlow's own error where a disk is full is no OSError.
+    with one_line_errors("train.py", NonFiniteLossError, tf.errors.OpError):
         if _PRINT_SUMMARY.value:
-            print_summary(FmlModel(model_config))
+            print_summary(build_model(model_config))
             return
-        metrics = train(model_config, config, _OUTPUT_DIR.value)
-    except (NonFiniteLossError, OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)  # --verbosity=1
-        sys.exit(f"train.py: {error}")
+        output_dir = checked_tensorflow_dir(_OUTPUT_DIR.value)
+        probe_directory(output_dir)
+        metrics = train(model_config, config, output_dir)
     for name, value in metrics.items():
         print(f"{name}: {value}")
 

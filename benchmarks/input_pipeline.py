@@ -19,10 +19,10 @@ from datasets.opening import open_dataset
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.data.augmentation import Augmentation
 from fml_tf.data.batches import training_batches
-from fml_tf.losses.objective import LossWeights
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.losses.objective import PAPER_WEIGHTS, build_objective
+from fml_tf.models.building import build_model
 from fml_tf.training.optimizer import FusedAdam
-from fml_tf.training.train_step import Objective, TrainStep
+from fml_tf.training.train_step import TrainStep
 
 # What the flags' help texts name as examples.
 AUGMENTATION = Augmentation(colour=0.2, crop=0.04, blur=1.5, flip=True)
@@ -50,15 +50,15 @@ def delivered(builder, config: TrainConfig, augmentation: Augmentation, seconds:
 
 def consumed(model_config: ModelConfig, config: TrainConfig, rounds: int) -> float:
     """Examples a second of training steps on a batch that is there already; of the median step."""
-    model = FmlModel(model_config)
-    train_step = TrainStep(Objective(model, LossWeights()), FusedAdam(TrainStep.variables(model)))
+    model = build_model(model_config)
+    optimizer = FusedAdam(weight.value for weight in model.trainable_weights)
+    train_step = TrainStep(model, build_objective(model, PAPER_WEIGHTS), optimizer)
     batch = random_batch(model_config, config.batch_size, config.num_frames)
-    rates = (tf.constant(1e-4),) * 3
+    rates = dict.fromkeys(model.weight_groups(), tf.constant(1e-4))
 
     @tf.function
     def step():
-        terms, _ = train_step(batch, rates, identity_at_mean=False)
-        return terms.photometric
+        return train_step(batch, rates).total
 
     step().numpy()
     seconds = []

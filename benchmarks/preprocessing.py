@@ -22,12 +22,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import cv2
 import dlib
-import imageio_ffmpeg
 import numpy as np
 import tqdm
 from absl import app, flags
 
 from fml_tf.files.video import index_frames, read_frames
+from fml_tf.files.video_writer import even_times, write_video
 from fml_tf.preprocessing.candidates import find_candidates
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.faces import FaceBox
@@ -96,7 +96,7 @@ class Ways:
         count = min(num_frames, _SETTINGS.candidates_per_image)
         looked_at = set(np.linspace(0, num_frames - 1, count).round().astype(int).tolist())
         frames = {}
-        for number, image in read_frames(path):
+        for number, _, image in read_frames(path):
             if number in looked_at:
                 try:
                     frames[number] = prepare_image(
@@ -176,11 +176,7 @@ def render_clips(folder: pathlib.Path, count: int) -> dict[pathlib.Path, np.ndar
     for index in tqdm.trange(count, desc="rendering", unit="clip"):
         frames, truth = generator.turning_clip(index, 100, 640)
         path = folder / f"{index}.mp4"
-        writer = imageio_ffmpeg.write_frames(str(path), frames.shape[2:0:-1], fps=25, quality=8)
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
+        write_video(path, even_times(frames, 25))
         truths[path] = truth
     return truths
 

@@ -19,10 +19,11 @@ from absl import app, flags
 from benchmarks import machine
 from benchmarks.train_step import FLOAT_BYTES, random_batch
 from fml_tf.config import ModelConfig, define_flags, from_flags
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.reconstructor import FaceReconstructor
 
 
-def basis_traffic(model: FmlModel) -> int:
+def basis_traffic(model: FaceReconstructor) -> int:
     """Bytes of Θs, Θa and the expression basis: a reconstruction reads each once."""
     learned = sum(number for name, number in model.count_weights().items() if "basis" in name)
     return int(FLOAT_BYTES * (learned + np.prod(model.expression_basis.basis.shape)))
@@ -30,7 +31,7 @@ def basis_traffic(model: FmlModel) -> int:
 
 def measure(config: ModelConfig, num_frames: int, rounds: int) -> None:
     """Prints time and floor of reconstructing one person from M frames."""
-    model = FmlModel(config)
+    model = build_model(config)
     batch = random_batch(config, 1, num_frames)
     graph = tf.function(lambda: model(batch.frames, batch.frame_mask), autograph=False)
     networks = tf.function(lambda: model.encode(batch.frames, batch.frame_mask), autograph=False)
@@ -38,7 +39,7 @@ def measure(config: ModelConfig, num_frames: int, rounds: int) -> None:
         {
             "graph": lambda: graph().colours.numpy(),
             "eager": lambda: model(batch.frames, batch.frame_mask).colours.numpy(),
-            "networks": lambda: networks().shape.numpy(),
+            "networks": lambda: networks().rotation.numpy(),
             **machine.probes(),
         },
         rounds,

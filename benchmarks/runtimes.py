@@ -24,8 +24,7 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks import machine
-from fml_tf.structures import PARAMETERS
-from tools.export.check import RESOLUTION, deviation, load_with_tf1, read_cases
+from tools.export.check import PARAMETERS, RESOLUTION, deviation, load_with_tf1, read_cases
 
 LITERT = "LiteRT"
 Function = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]

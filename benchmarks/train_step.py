@@ -22,11 +22,12 @@ from absl import app, flags
 
 from benchmarks import machine
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
-from fml_tf.losses.objective import LossWeights
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.losses.objective import PAPER_WEIGHTS, build_objective
+from fml_tf.models.building import build_model
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.structures import NUM_LANDMARKS, MultiFrameBatch
 from fml_tf.training.optimizer import FusedAdam
-from fml_tf.training.train_step import Objective, TrainStep
+from fml_tf.training.train_step import TrainStep
 
 FLOAT_BYTES = 4
 STEPS_TO_PEAK = 10
@@ -45,7 +46,7 @@ def random_batch(config: ModelConfig, batch_size: int, num_frames: int) -> Multi
     )
 
 
-def weight_traffic(model: FmlModel) -> int:
+def weight_traffic(model: FaceReconstructor) -> int:
     """Bytes of weights that a step must move beyond the networks' own passes.
 
     Adam reads and writes each weight and its two moments, 6 floats, and reads its gradient, 1; but
@@ -53,25 +54,24 @@ def weight_traffic(model: FmlModel) -> int:
     are each read forward and backward, 2 floats.
     """
     counts = model.count_weights()
-    albedo_basis = counts["albedo basis Θa"]
-    bases = counts["shape basis Θs"] + albedo_basis + np.prod(model.expression_basis.basis.shape)
+    albedo_basis = counts["face_model/albedo_basis"]
+    bases = counts["face_model/shape_basis"] + albedo_basis
+    bases += np.prod(model.expression_basis.basis.shape)
     return int(FLOAT_BYTES * (7 * sum(counts.values()) - albedo_basis + 2 * bases))
 
 
 def measure(config: ModelConfig, batch_size: int, num_frames: int, rounds: int) -> None:
     """Prints time and floor of a step of one configuration."""
-    model = FmlModel(config)
-    objective = Objective(model, LossWeights())
-    train_step = TrainStep(objective, FusedAdam(TrainStep.variables(model)))
+    model = build_model(config)
+    optimizer = FusedAdam(weight.value for weight in model.trainable_weights)
+    train_step = TrainStep(model, build_objective(model, PAPER_WEIGHTS), optimizer)
     batch = random_batch(config, batch_size, num_frames)
-    rates = (tf.constant(1e-4),) * 3
-    networks = (model.encoder, model.identity_network, model.parameter_network)
-    network_weights = [w.value for network in networks for w in network.trainable_weights]
+    rates = dict.fromkeys(model.weight_groups(), tf.constant(1e-4))
+    network_weights = [weight.value for weight in model.encoder.trainable_weights]
 
     @tf.function
     def step():
-        terms, _ = train_step(batch, rates, identity_at_mean=False)
-        return terms.photometric
+        return train_step(batch, rates).total
 
     @tf.function
     def bare_networks():

@@ -41,13 +41,7 @@ def open_dataset(config: TrainConfig, model_config: ModelConfig) -> tfds.core.Da
             images_per_clip=config.images_per_clip,
             candidates_per_image=config.candidates_per_image,
             min_pose_distance=config.min_pose_distance,
-            crop=CropSettings(
-                margin=model_config.crop_margin,
-                size=model_config.crop_size,
-                min_width=config.min_face_size,
-                min_confidence=config.min_confidence,
-                focal_length=model_config.focal_length,
-            ),
+            crop=CropSettings.of_model(model_config, config.min_face_size, config.min_confidence),
         )
         return video_faces.build(config.video_dir, config.data_dir, clip, workers=os.cpu_count())
     if name == "voxceleb2_frames":

@@ -12,21 +12,32 @@ from collections.abc import Sequence
 
 from absl import flags
 
+RENDERING_BACKENDS = ("fast", "tfg")
+"""Names of the backends of fml_tf/rendering."""
+
 
 def _field(
     default,
     help_text: str,
     choices: Sequence[str] | None = None,
     lower_bound: float | None = None,
+    free: bool = False,
 ):
-    metadata = {"help": help_text, "choices": choices, "lower_bound": lower_bound}
+    """A field with what its flag needs; `free`: weights mean the same whatever its value is."""
+    metadata = {
+        "help": help_text,
+        "choices": choices,
+        "lower_bound": lower_bound,
+        "free": free,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """What is needed to build a model again; stored as `model.json` beside its weights."""
+    """What is needed to build a model again; stored in `model.json` beside its weights."""
 
+    system: str = _field("fml", "Encoder and face model, by a name of models/building.py.")
     template: str = _field("makehuman", "Face template: 'makehuman' or a BFM/FLAME/ICT file.")
     template_resolution: str = _field(
         "4k", "Vertices of the makehuman template.", choices=("4k", "16k", "60k")
@@ -62,14 +73,32 @@ class ModelConfig:
         "Unit of Θs, of translations at the network's output and of the smoothness term, mm.",
         lower_bound=0.01,
     )
+    rendering_backend: str = _field(
+        "fast",
+        "What projects, lights and draws faces: 'fast', or 'tfg', tensorflow-graphics.",
+        choices=RENDERING_BACKENDS,
+        free=True,
+    )
     initial_basis_stddev: float = _field(
         1e-3,
         "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours).",
         lower_bound=0.0,
+        free=True,
     )
-    initial_albedo_red: float = _field(0.62, "Constant skin tone that the mean albedo starts from.")
-    initial_albedo_green: float = _field(0.46, "See initial_albedo_red.")
-    initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.")
+    initial_albedo_red: float = _field(
+        0.62, "Constant skin tone that the mean albedo starts from.", free=True
+    )
+    initial_albedo_green: float = _field(0.46, "See initial_albedo_red.", free=True)
+    initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.", free=True)
+
+    def differences(self, other: "ModelConfig") -> list[str]:
+        """Where `other` is of another model, as "name=its value"; free fields do not count."""
+        return [
+            f"{field.name}={getattr(other, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if not field.metadata["free"]
+            and getattr(self, field.name) != getattr(other, field.name)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +135,17 @@ class TrainConfig:
     )
     num_frames: int = _field(4, "M, frames of each person in a training example.", lower_bound=1)
     batch_size: int = _field(4, "B, people in a step, over all replicas.", lower_bound=1)
-    initial_checkpoint: str = _field("", "Start from the weights of this run's checkpoint folder.")
+    initial_checkpoint: str = _field("", "Start from the weights of this model or training run.")
     pretrain_steps: int = _field(
         2000,
         "Stage 1: pose, light and expression, with the identity held at the mean.",
         lower_bound=0,
+    )
+    pretrain_until_landmark_px: float = _field(
+        0.0,
+        "End stage 1 once the landmarks of the validation people are this near, crop pixels; stage "
+        "2 takes the steps that are left (ours). 0: never early.",
+        lower_bound=0.0,
     )
     joint_steps: int = _field(100_000, "Stage 2: everything.", lower_bound=0)
     finetune_steps: int = _field(
@@ -138,8 +173,23 @@ class TrainConfig:
     smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)
     sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
     expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)
+    true_position_weight: float = _field(
+        0.0, "Of the truth's projected positions, synthetic people only (ours).", lower_bound=0.0
+    )
+    true_shape_weight: float = _field(
+        0.0, "Of the true neutral shape, likewise (ours).", lower_bound=0.0
+    )
+    true_expression_weight: float = _field(
+        0.0, "Of the true expression, likewise (ours).", lower_bound=0.0
+    )
+    true_albedo_weight: float = _field(0.0, "Of the true albedo, likewise (ours).", lower_bound=0.0)
+    true_rotation_weight: float = _field(
+        0.0, "Of the true head pose, likewise (ours).", lower_bound=0.0
+    )
     random_num_frames: bool = _field(
-        False, "Mask out a random number of each example's frames (ours), to train for any M."
+        False,
+        "Pool the identity over a random number of each example's frames (ours), to train for any "
+        "M; the losses see all of its frames.",
     )
     augment_colour: float = _field(
         0.0,
@@ -157,6 +207,12 @@ class TrainConfig:
     augment_flip: bool = _field(False, "Mirror each person left to right or not, by a coin (ours).")
     seed: int = _field(0, "Seeds weights, data order and augmentation.", lower_bound=0)
     checkpoint_every: int = _field(1000, "Steps between checkpoints.", lower_bound=1)
+    validate_every: int = _field(
+        1000, "Steps between validations on the split 'validation'.", lower_bound=1
+    )
+    validation_examples: int = _field(
+        64, "At most so many examples of that split are looked at.", lower_bound=1
+    )
     log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)
     image_summary_every: int = _field(1000, "Steps between picture summaries.", lower_bound=1)
     distribution: str = _field(
@@ -164,11 +220,6 @@ class TrainConfig:
         "tf.distribute strategy; 'multiworker' reads TF_CONFIG, its workers share --output_dir.",
         choices=("none", "mirrored", "multiworker"),
     )
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of all three stages."""
-        return self.pretrain_steps + self.joint_steps + self.finetune_steps
 
 
 _DEFINE = {

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import machine, reconstruction, train_step
 from fml_tf.config import ModelConfig
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 
 CONFIG = ModelConfig(network_width=0.05, shape_size=8, albedo_size=8, num_graph_nodes=60)
 
@@ -33,7 +33,7 @@ def test_reconstruction(capsys):
 
 def test_traffic_grows_by_the_floats_a_weight_that_it_states():
     def model(**sizes):
-        return FmlModel(ModelConfig(network_width=0.05, num_graph_nodes=60, **sizes))
+        return build_model(ModelConfig(network_width=0.05, num_graph_nodes=60, **sizes))
 
     small, large = model(shape_size=8, albedo_size=8), model(shape_size=8, albedo_size=9)
     before, after = small.count_weights(), large.count_weights()

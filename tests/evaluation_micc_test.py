@@ -1,18 +1,20 @@
 """The MICC Florence protocol on a folder in its layout, made here."""
 
 import json
+import logging
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 from absl import flags
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import evaluate
 from fml_tf.evaluation.predictions import SEVEN, Prediction, Shape
 from fml_tf.evaluation.protocols.layouts import read_ljson
-from fml_tf.evaluation.protocols.micc import MiccFlorence, evenly
+from fml_tf.evaluation.protocols.micc import MiccFlorence, evenly, read_evenly
 from fml_tf.evaluation.textured_scan import find_scan_landmarks, read_textured_scan
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.alignment import Similarity
@@ -89,6 +91,23 @@ def test_frames_are_spread_over_the_video(root):
     (root / "MICC_landmarks").rename(root / "elsewhere")
     assert MiccFlorence(str(root)).settings["landmarks"] == "found"
     assert evenly(3, 5) == [0, 1, 2] and evenly(0, 5) == []
+
+
+def test_pictures_that_cannot_be_read_are_passed_over(tmp_path, caplog):
+    folder = tmp_path / "PTZ-Indoor"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "1.png").write_text("no picture")
+    (folder / ".DS_Store").write_text("of the system")
+    with caplog.at_level(logging.WARNING):
+        frames = read_evenly(tmp_path, "PTZ-Indoor")
+    assert [(number, image[0, 0, 0]) for number, image in frames] == [(0, 0), (2, 100)]
+    assert "1.png: not an image" in caplog.text and len(caplog.records) == 1
+    for path in folder.glob("*.png"):
+        path.write_text("no picture")
+    with pytest.raises(ValueError, match="PTZ-Indoor: none of its files is a picture"):
+        read_evenly(tmp_path, "PTZ-Indoor")
 
 
 def test_landmark_files_are_in_the_order_of_the_68(root):

@@ -3,23 +3,21 @@
 import json
 
 import pytest
-import tensorflow as tf
 from absl import flags
 
 import evaluate
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation import scan_alignment
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import save_model
 from tools.layouts import bu3dfe, facewarehouse
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
-    model = FmlModel(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
-    model.save_config(str(directory))
-    state = tf.train.Checkpoint(model=model.weights_checkpoint())
-    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    model = build_model(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
+    save_model(model, directory)
     return directory
 
 

@@ -5,11 +5,10 @@ import pytest
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 from fml_tf.serving.runtimes import write_litert, write_onnx
 from fml_tf.serving.signatures import FaceService
-from fml_tf.structures import PARAMETERS
-from tools.export.check import deviation
+from tools.export.check import PARAMETERS, deviation
 from tools.export.write_random_checkpoint import randomise
 from tools.export.write_reference import example_mask, expected_outputs
 
@@ -18,7 +17,9 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def model():
-    model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3))
+    model = build_model(
+        ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3)
+    )
     randomise(model, seed=0)
     return model
 
@@ -49,8 +50,8 @@ def test_litert(model, tmp_path):
 
 
 def test_onnx(model, tmp_path):
-    pytest.importorskip("tf2onnx", reason="needs requirements-runtimes.txt")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-runtimes.txt")
+    pytest.importorskip("tf2onnx", reason="needs the extra `runtimes`")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `runtimes`")
     write_onnx(FaceService(model), tmp_path)
 
     def load(name):

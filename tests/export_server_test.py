@@ -19,13 +19,13 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from fml_tf.config import ModelConfig
 from fml_tf.geometry.crop import crop_box, crop_image
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DetectedFace
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
-from fml_tf.structures import PARAMETERS
+from tools.export.check import PARAMETERS
 from tools.export.write_random_checkpoint import randomise
 
 SIZE = 64
@@ -33,7 +33,9 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3))
+    model = build_model(
+        ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=4, albedo_size=3)
+    )
     randomise(model, seed=0)
     directory = tmp_path_factory.mktemp("exports") / "fml" / "3"
     export_model(model, directory)

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from full_disk import full_disk
 from loopback_server import RequestError, SavedModelSession
 from tensorflow.core.protobuf import saved_model_pb2
 
 import export
 from fml_tf.config import ModelConfig
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import save_model
 from fml_tf.serving import exporting
 from fml_tf.serving.checks import MAX_PARAMETER
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
-from fml_tf.serving.signatures import OUTPUTS, folded_bases
-from fml_tf.structures import PARAMETERS
-from tools.export.check import deviation, owed
+from fml_tf.serving.signatures import OUTPUTS
+from tools.export.check import PARAMETERS, deviation, owed
 from tools.export.write_random_checkpoint import randomise
 from tools.export.write_reference import example_mask, expected_outputs
 
@@ -34,7 +35,7 @@ SIGNATURES = {
 
 @pytest.fixture(scope="module")
 def model():
-    model = FmlModel(ModelConfig(network_width=0.1, crop_size=SIZE, shape_size=6, albedo_size=5))
+    model = build_model(ModelConfig(network_width=0.1, crop_size=SIZE, shape_size=6, albedo_size=5))
     randomise(model, seed=0)
     return model
 
@@ -94,7 +95,7 @@ def test_signatures_are_portable_and_documented(session, directory):
 def test_weights_stand_once_and_alone_in_the_file(model, directory):
     reader = tf.train.load_checkpoint(str(directory / "variables" / "variables"))
     sizes = [np.prod(s, dtype=int) for s in reader.get_variable_to_shape_map().values()]
-    graph = model.graph
+    graph = model.face_model.graph
     of_the_template = model.expression_basis.basis.size + model.template.mean_shape.size
     of_the_template += graph.skinning_weights.size
     counted = sum(model.count_weights().values()) + of_the_template
@@ -227,7 +228,7 @@ def test_bad_requests_are_told_what_was_expected_and_do_no_harm(session):
 
 def test_the_largest_parameters_of_one_person_do_not_touch_another(model, session):
     one = model.encode(_frames(1, 2), np.ones((1, 2), bool))
-    alone = {name: getattr(one, name).numpy() for name in PARAMETERS}
+    alone = {name: values.numpy() for name, values in one.by_name().items()}
     beside = {n: np.concatenate([v, np.full_like(v, MAX_PARAMETER)]) for n, v in alone.items()}
     expected = session.predict("geometry", alone)
     outputs = session.predict("geometry", beside)
@@ -265,15 +266,13 @@ def test_an_export_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "write_warmup_requests", fail)
     with pytest.raises(OSError, match="disk full"):
         export_model(model, tmp_path / "fml" / "1")
-    assert not list((tmp_path / "fml").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
 def checkpoint(model, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
-    model.save_config(str(directory))
-    state = tf.train.Checkpoint(model=model.weights_checkpoint())
-    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    directory = tmp_path_factory.mktemp("runs") / "exp[1]*?"
+    save_model(model, directory)
     return directory
 
 
@@ -295,18 +294,37 @@ def _refused(capsys, *arguments):
 def test_the_script_tells_in_one_line_what_cannot_be_used(checkpoint, tmp_path, capsys):
     export_dir = f"--export_dir={tmp_path}/fml/1"
     line = _refused(capsys, f"--checkpoint={tmp_path}", export_dir)
-    assert line.startswith(f"{tmp_path}: holds no trained model")
+    assert line.startswith(f"{tmp_path}: holds no model")
     line = _refused(capsys, f"--checkpoint={checkpoint}", export_dir, "float16")
     assert line == "unexpected arguments: float16"
     # A config that is not the weights': told with the names and sizes of what differs.
     other = tmp_path / "other"
     shutil.copytree(checkpoint, other)
     values = json.loads((other / "model.json").read_text())
-    (other / "model.json").write_text(json.dumps(values | {"shape_size": 7}))
+    values["config"]["shape_size"] = 7
+    (other / "model.json").write_text(json.dumps(values))
     line = _refused(capsys, f"--checkpoint={other}", export_dir)
     assert "does not fit the model" in line
     assert "face_model/shape_basis [1563, 7] (stored: [1563, 6])" in line
     assert not (tmp_path / "fml").exists()
+    for place, reason in {
+        f"{other}/model.json/1": f"{other}/model.json: not a folder",
+        "/proc/fml/1": "/proc/fml: cannot be written to: No such file or directory",
+        "fml[1]/1": "fml[1]/1: TensorFlow would not find what it writes to a folder with '[' in "
+        "its name or in that of a folder above; give another",
+        f"{tmp_path}/2": f"{tmp_path}/2: this version is there already; take another number",
+    }.items():
+        (tmp_path / "2").unlink(missing_ok=True)
+        (tmp_path / "2").symlink_to("nowhere")
+        assert _refused(capsys, f"--checkpoint={tmp_path}", f"--export_dir={place}") == reason
+
+
+@pytest.mark.parametrize("room", [0, 50_000, 1_000_000])  # bytes; less than the variables take
+def test_a_full_disk_is_told_and_leaves_nothing(checkpoint, tmp_path, capsys, room):
+    with full_disk(room):
+        line = _refused(capsys, f"--checkpoint={checkpoint}", f"--export_dir={tmp_path}/new/fml/1")
+    assert "File too large" in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("dtype, bits", (("bfloat16", 8), ("float16", 11)))
@@ -320,10 +338,12 @@ def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_pa
     outputs = SavedModelSession(directory).predict("reconstruct", {"frames": frames})
     parameters = {name: outputs[name] for name in PARAMETERS}
     _assert_close(parameters, owed("serving_default", expected))  # networks keep float32
-    bases = folded_bases(model)
+    face_model = model.face_model
+    nodes = face_model.node_displacements(tf.eye(face_model.config.shape_size)).numpy()
+    nodes = nodes.reshape(-1, nodes.shape[-1]) * face_model.length_unit_mm
     for name, basis, coefficients in (
-        ("neutral_vertices", bases.shape, parameters["shape"]),
-        ("vertex_albedo", bases.albedo, parameters["albedo"]),
+        ("neutral_vertices", nodes, parameters["shape"]),
+        ("vertex_albedo", face_model.albedo_basis.numpy(), parameters["albedo"]),
     ):
         largest = np.max(np.abs(basis) @ np.abs(coefficients).T)
         error = np.abs(outputs[name] - expected[name]).max()

@@ -20,7 +20,9 @@ class FakeBuilder:
 
     def __init__(self, num_examples=6, num_frames=2, size=96, poison=False):
         split = types.SimpleNamespace(num_examples=num_examples)
-        self.info = types.SimpleNamespace(splits={"train": split}, full_name="fake/1.0.0")
+        self.info = types.SimpleNamespace(
+            splits={"train": split}, full_name="fake/1.0.0", features={}
+        )
         rng = np.random.default_rng(0)
         template = load_makehuman("4k")
         points = template.mean_shape[template.landmark_vertices, :2] * (1, -1)

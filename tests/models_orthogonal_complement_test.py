@@ -6,7 +6,10 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 
-from fml_tf.models.orthogonal_complement import OrthogonalComplement, graph_expression_basis
+from fml_tf.models.face_models.orthogonal_complement import (
+    OrthogonalComplement,
+    graph_expression_basis,
+)
 
 
 def _skinning(num_vertices=40, num_nodes=12, seed=0):

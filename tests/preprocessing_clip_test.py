@@ -1,4 +1,6 @@
 import json
+import logging
+import os
 import pathlib
 import subprocess
 
@@ -6,6 +8,8 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
+from video_files import encode, images
 
 from datasets import video_faces
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
@@ -15,7 +19,6 @@ from fml_tf.files.video import (
     index_frames,
     read_chosen_frames,
     read_frames,
-    video_info,
 )
 from fml_tf.preprocessing.clip import ClipError, ClipSettings, prepare_clip, prepare_clips
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
@@ -52,13 +55,12 @@ def videos(tmp_path_factory):
 
 
 def test_frames_are_read_in_order_with_their_numbers(videos):
-    assert video_info(videos / "good.mp4").num_frames == 10
-    assert video_info(videos / "good.mp4").frames_per_second == pytest.approx(25)
     index = index_frames(videos / "good.mp4")
     np.testing.assert_allclose(index.seconds, np.arange(10) / 25, atol=1e-6)
     chosen = read_chosen_frames(videos / "good.mp4", index, [0, 3, 6, 9])
-    numbers, frames = zip(*chosen, strict=True)
+    numbers, seconds, frames = zip(*chosen, strict=True)
     assert numbers == (0, 3, 6, 9)
+    np.testing.assert_allclose(seconds, np.array(numbers) / 25, atol=1e-6)
     original = portrait_frames(10)
     for number, frame in zip(numbers, frames, strict=True):
         # RGB, not BGR: the suit is orange. Compression costs a few grey levels.
@@ -70,8 +72,8 @@ def test_rotation_in_the_metadata_is_applied(videos, tmp_path):
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-v", "error", "-display_rotation", "90", "-i", videos / "good.mp4"]
     subprocess.run([*command, "-c", "copy", turned], check=True)
-    _, upright = next(read_frames(videos / "good.mp4"))
-    _, frame = next(read_frames(turned))
+    upright = next(read_frames(videos / "good.mp4")).image
+    frame = next(read_frames(turned)).image
     np.testing.assert_array_equal(frame, cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE))
 
 
@@ -83,7 +85,7 @@ def test_unreadable_videos_are_named(videos, name):
 
 def test_missing_videos_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
-        video_info(tmp_path / "none.mp4")
+        next(read_frames(tmp_path / "none.mp4"))
 
 
 def test_a_stream_that_ends_early_gives_what_is_there(videos, tmp_path):
@@ -91,7 +93,7 @@ def test_a_stream_that_ends_early_gives_what_is_there(videos, tmp_path):
     write_video(cut, portrait_frames(10))  # an AVI's header stands at its start
     whole = cut.read_bytes()
     cut.write_bytes(whole[: len(whole) * 6 // 10])
-    numbers = [number for number, _ in read_frames(cut)]
+    numbers = [frame.number for frame in read_frames(cut)]
     assert numbers == list(range(len(numbers))) and 3 <= len(numbers) < 10
 
 
@@ -100,13 +102,13 @@ def test_a_clip_becomes_images_of_different_poses(videos, detector, template_lan
     first, second = prepare_clip(videos / "good.mp4", detector, template_landmarks, settings)
     assert first.frames.shape == (3, 240, 240, 3)
     assert not set(first.frame_numbers) & set(second.frame_numbers)
-    frames = dict(read_frames(videos / "good.mp4"))
+    frames = images(read_frames(videos / "good.mp4"))
     for image in (first, second):
         # The portrait tilts counter-clockwise: about +z in camera space, 24 degrees in all.
         tilt = np.degrees(image.rotation[:, 2])
         assert tilt[-1] - tilt[0] > 12 and (np.diff(tilt) > 3).all()
         for number, crop, matrix, points in zip(
-            image.frame_numbers, image.frames, image.crop_transforms, image.landmarks, strict=True
+            image.frame_numbers, image.frames, image.crop_transform, image.landmarks, strict=True
         ):
             warped = cv2.warpAffine(
                 frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)
@@ -158,7 +160,7 @@ def test_a_folder_becomes_a_data_set_that_names_what_was_skipped(videos, tmp_pat
         assert example["landmark_confidence"].shape == (4, 66)
     report = json.loads((builder.data_path / "skipped.json").read_text())
     assert report["reasons"] == {
-        "unreadable": 2,
+        "not a video": 2,
         "face too small": 1,
         "no face": 1,
         "too short": 1,
@@ -166,6 +168,51 @@ def test_a_folder_becomes_a_data_set_that_names_what_was_skipped(videos, tmp_pat
     }
     assert "empty.mp4" in report["clips"]["empty.mp4"]
     assert not list(builder.data_path.parent.glob("clips.*"))
+
+
+def test_a_folder_is_known_by_its_content_whatever_the_names(videos, tmp_path, caplog):
+    folder = tmp_path / os.fsdecode(b"vid\xe9os")
+    folder.mkdir()
+    names = {"good.mp4": os.fsdecode(b"caf\xe9.mp4"), "cut.mp4": "cut.mp4"}
+    for name, new in names.items():
+        (folder / new).symlink_to(videos / name)
+    (folder / "clip").symlink_to(videos / "good.mp4")
+    Image.fromarray(portrait_frames(1)[0]).save(folder / "portrait.mp4", "JPEG")
+    (folder / "notes.txt").write_text("words")
+    (folder / ".hidden.mp4").write_text("of the system")
+    encode(folder / "tilted.mov", portrait_frames(2), rotation={"degrees": 30})
+    with caplog.at_level(logging.WARNING):
+        builder = video_faces.build(folder, tmp_path / "data", test_fraction=0)
+    examples = list(builder.as_dataset("train").as_numpy_iterator())
+    assert sorted(example["clip"].decode() for example in examples) == [r"caf\xe9.mp4", "clip"]
+    assert {example["person_id"] for example in examples} == {rb"caf\xe9", b"clip"}
+    np.testing.assert_array_equal(examples[0]["frames"], examples[1]["frames"])
+    report = json.loads((builder.data_path / "skipped.json").read_text())
+    assert report["reasons"] == {"not a video": 3, "unreadable": 1}
+    assert set(report["clips"]) == {"cut.mp4", "notes.txt", "portrait.mp4", "tilted.mov"}
+    assert "turned by 30 degrees" in report["clips"]["tilted.mov"]
+    assert "4 files skipped" in caplog.text
+
+
+def test_interlaced_clips_of_two_people_stay_apart(tmp_path):
+    # Frames of one clip once came from buffers that another had filled.
+    anna = portrait_frames(10)
+    berta = [frame[..., ::-1] for frame in anna]  # the colours tell them apart
+    for name, frames in (("anna", anna), ("berta", berta)):
+        encode(tmp_path / f"{name}.mp4", frames, interlaced=True, options={"g": "4"})
+    settings = ClipSettings(candidates_per_image=6)
+    builder = video_faces.build(tmp_path, tmp_path / "data", settings, test_fraction=0)
+    examples = list(builder.as_dataset("train").as_numpy_iterator())
+    assert sorted(example["person_id"] for example in examples) == [b"anna", b"berta"]
+    for example in examples:
+        frames = anna if example["person_id"] == b"anna" else berta
+        for number, crop, matrix in zip(
+            example["frame_numbers"], example["frames"], example["crop_transforms"]
+        ):
+            warped = cv2.warpAffine(
+                frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)
+            )
+            assert np.abs(warped[20:-20, 20:-20].astype(int) - crop[20:-20, 20:-20]).mean() < 8
 
 
 def test_only_the_same_request_reuses_a_data_set(videos, tmp_path):
@@ -187,10 +234,11 @@ def test_people_in_the_exclusion_list_are_left_out(tmp_path):
     for name in ("anna/1.mp4", "anna/2.mp4", "berta/1.mp4", "carla.mp4"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.touch()
-    assert len(video_faces.find_videos(tmp_path)) == 4
+        write_video(path, portrait_frames(1))
+    (tmp_path / "anna" / "notes.txt").write_text("of a person who is to be nowhere")
+    assert len(video_faces.find_videos(tmp_path)[0]) == 4
     (tmp_path / "exclude.txt").write_text("# on request\nanna\n\n carla # 2026-11\n")
-    assert video_faces.find_videos(tmp_path) == [tmp_path / "berta/1.mp4"]
+    assert video_faces.find_videos(tmp_path) == ([tmp_path / "berta/1.mp4"], {})
 
 
 def test_a_config_can_be_written_in_json():
@@ -202,10 +250,17 @@ def test_a_folder_with_nothing_usable_is_one_clear_error(videos, tmp_path):
     folder = tmp_path / "bad"
     folder.mkdir()
     (folder / "empty.mp4").touch()
-    with pytest.raises(video_faces.NoUsableClipError, match=r"bad: no video .*unreadable: 1") as e:
+    with pytest.raises(FileNotFoundError, match=r"bad: holds no video; .*empty\.mp4: not a video"):
+        video_faces.build(folder, tmp_path / "data")
+    (folder / "nobody.mp4").symlink_to(videos / "nobody.mp4")
+    message = (
+        r"bad: no video .*no face: 1, not a video: 1|bad: no video .*not a video: 1, no face: 1"
+    )
+    with pytest.raises(video_faces.NoUsableClipError, match=message) as e:
         video_faces.build(folder, tmp_path / "data")
     assert "\n" not in str(e.value)
-    with pytest.raises(FileNotFoundError, match="holds no video"):
-        video_faces.build(tmp_path / "data", tmp_path / "data")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"none: holds no video$"):
+        video_faces.build(tmp_path / "none", tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         video_faces.build(tmp_path / "nowhere", tmp_path / "data")

@@ -67,7 +67,7 @@ def test_of_several_people_a_clip_shows_the_tracked_one_for_the_tracked_time(
     (image,) = prepared_by(two_people, small)
     assert image.frame_numbers.min() >= 2 and image.frame_numbers.max() <= 9
     np.testing.assert_allclose(image.seconds, image.frame_numbers / FPS, atol=1e-4)
-    for matrix in image.crop_transforms:
+    for matrix in image.crop_transform:
         left, top = -matrix[:, 2] / matrix[0, 0]
         assert left < 100 and 240 / matrix[0, 0] < 200 and top < 100
 

@@ -1,8 +1,11 @@
 import logging
+import os
 
 import cv2
 import numpy as np
 import pytest
+from files_images_test import header_of_png
+from video_files import encode
 
 from datasets.video_faces.dummy_videos import write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
@@ -100,6 +103,20 @@ def test_a_folder_passes_over_what_is_no_face_and_says_so(album, caplog):
     assert ".DS_Store" not in warnings
 
 
+def test_a_folder_passes_over_a_bomb_a_video_and_a_damaged_photo(album, clip, caplog):
+    (album / "bomb.png").write_bytes(header_of_png(40_000, 40_000))
+    (album / "c.png").write_bytes((album / "a.png").read_bytes()[:-500])
+    name = os.fsdecode(b"caf\xe9.png")
+    (album / "b.png").rename(album / name)
+    with caplog.at_level(logging.WARNING):
+        frames = prepare_photos(album, prepare)
+    assert frames.names == ("a.png", r"caf\xe9.png")
+    warnings = [record.getMessage() for record in caplog.records]
+    for told in ("bomb.png: more than", "c.png: not an image", "clip.mp4: not an image"):
+        assert sum(told in warning for warning in warnings) == 1
+    assert len(warnings) == 7 and not any("\n" in warning for warning in warnings)
+
+
 def test_max_frames_counts_usable_photos(album):
     assert prepare_photos(album, prepare, max_frames=1).names == ("a.png",)
 
@@ -111,11 +128,14 @@ def test_a_folder_without_a_face_is_an_error(album):
         prepare_photos(album, prepare)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.MP4", True), ("a/b.mov", True), ("a.png", False), ("a", False)]
-)
-def test_is_video_goes_by_the_name(name, expected):
-    assert is_video(name) is expected
+def test_is_video_goes_by_the_content(album, clip):
+    assert is_video(clip.rename(clip.with_name("clip.jpg")))
+    assert not is_video((album / "a.png").rename(album / "a.mp4"))
+    assert not is_video(album)
+    with pytest.raises(ValueError, match=r"notes\.txt: neither an image nor a video"):
+        is_video(album / "notes.txt")
+    with pytest.raises(FileNotFoundError, match="none: no such file"):
+        is_video(album / "none")
 
 
 @pytest.fixture
@@ -151,3 +171,21 @@ def test_a_video_without_a_face_counts_the_reasons(tmp_path, clip):
     (tmp_path / "broken.mp4").write_bytes(clip.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"broken\.mp4"):
         scan_video(tmp_path / "broken.mp4", prepare)
+
+
+def test_a_video_whose_pictures_change_their_size_is_scanned(tmp_path):
+    parts = [
+        encode(tmp_path / f"{height}.ts", [np.full((height, 64, 3), 100, np.uint8)] * 3)
+        for height in (48, 96)
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    scan = scan_video(path, prepare)
+    assert list(scan.transforms) == list(range(6))
+    assert cut_frames(scan, [1, 4]).crops.shape == (2, 16, 16, 3)
+
+
+def test_a_video_of_a_name_that_is_not_utf8(clip):
+    clip = clip.rename(clip.with_name(os.fsdecode(b"caf\xe9.mp4")))
+    frames = cut_frames(scan_video(clip, prepare), [1])
+    assert frames.names == (r"caf\xe9.mp4:1",)

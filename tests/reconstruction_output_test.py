@@ -1,18 +1,21 @@
+import os
+
 import cv2
 import keras
 import numpy as np
 import pygltflib
 import pytest
 import tensorflow as tf
+from video_files import encode, images
 
 from datasets.video_faces.dummy_videos import write_video
 from fml_tf.config import ModelConfig
 from fml_tf.files.meshes import read_mesh
 from fml_tf.files.video import read_frames
 from fml_tf.geometry.crop import CropTransform, crop_image
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
-from fml_tf.reconstruction.output import output_directory, write_reconstruction
+from fml_tf.reconstruction.output import write_reconstruction
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
 from fml_tf.reconstruction.video import place_overlay, write_overlay_video
 from fml_tf.rendering.pictures import render_frame_pictures
@@ -24,7 +27,9 @@ SIZE = 96
 def random_model():
     """A tiny untrained model whose heads, which start at zero, were given something to say."""
     keras.utils.set_random_seed(1)  # not 0: see Trainer
-    model = FmlModel(ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=6, albedo_size=5))
+    model = build_model(
+        ModelConfig(network_width=0.05, crop_size=SIZE, shape_size=6, albedo_size=5)
+    )
     rng = np.random.default_rng(0)
     for weight in model.weights:
         if "head" in weight.path and "kernel" in weight.path:
@@ -79,10 +84,10 @@ def test_identity_and_landmarks(written, model, reconstruction):
     mesh = read_mesh(written / "identity.obj")
     template = model.template
     np.testing.assert_allclose(
-        mesh.vertices, reconstruction.faces.identity_vertices[..., 0], atol=1e-4
+        mesh.vertices, reconstruction.faces.identity.neutral_vertices[..., 0], atol=1e-4
     )
     np.testing.assert_array_equal(mesh.faces, template.triangles)
-    albedo = np.clip(reconstruction.faces.albedo[..., 0], 0.0, 1.0)
+    albedo = np.clip(reconstruction.faces.identity.albedo[..., 0], 0.0, 1.0)
     np.testing.assert_allclose(mesh.visual.vertex_colors[:, :3] / 255.0, albedo, atol=0.51 / 255)
     landmarks = np.load(written / "landmarks_3d.npy")
     assert landmarks.shape == (66, 3)
@@ -98,7 +103,7 @@ def test_the_parameters_alone_give_the_frames_meshes(written, model):
     assert values["frame_names"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
     assert values["crop_size"].tolist() == [SIZE, SIZE]
     np.testing.assert_allclose(
-        values["crop_transforms"][2] @ [20.0 + 200.0, -5.0, 1.0], [SIZE, 0.0], atol=1e-9
+        values["crop_transform"][2] @ [20.0 + 200.0, -5.0, 1.0], [SIZE, 0.0], atol=1e-9
     )
     basis = model.expression_basis.basis
     assert values["expression"].shape == (3, len(basis))
@@ -140,12 +145,10 @@ def test_following_keeps_the_identity_and_agrees_with_encoding(model, frames, re
     others = np.random.default_rng(2).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     followed = follow_frames(model, frames.crops, np.concatenate([others, frames.crops[1:]]))
     parameters = reconstruction.parameters
-    np.testing.assert_allclose(followed.shape, parameters.shape, atol=1e-5)
-    np.testing.assert_allclose(followed.albedo, parameters.albedo, atol=1e-5)
-    for name in ("rotation", "translation", "expression", "illumination"):
-        np.testing.assert_allclose(
-            getattr(followed, name)[:, 2:], getattr(parameters, name)[:, 1:], rtol=1e-4, atol=1e-4
-        )
+    for name, values in parameters.identity.items():
+        np.testing.assert_allclose(followed.identity[name], values, atol=1e-5)
+    for name, values in parameters.frame.items():
+        np.testing.assert_allclose(followed.frame[name][:, 2:], values[:, 1:], rtol=1e-4, atol=1e-4)
     assert np.abs(followed.rotation[:, 0] - followed.rotation[:, 1]).max() > 1e-5
 
 
@@ -194,8 +197,8 @@ def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
         sharpness=np.ones(3),
     )
     write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
-    before = dict(read_frames(tmp_path / "clip.mp4"))
-    after = dict(read_frames(tmp_path / "overlay.mp4"))
+    before = images(read_frames(tmp_path / "clip.mp4"))
+    after = images(read_frames(tmp_path / "overlay.mp4"))
     assert list(after) == list(before)
     for number in before:
         changed = np.abs(after[number].astype(int) - before[number]).mean(axis=-1)
@@ -203,42 +206,24 @@ def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
         assert (changed.max() > 50) == (number in scan.transforms)
 
 
-def test_a_new_output_directory_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "runs" / "face"
-    with pytest.raises(RuntimeError), output_directory(path) as directory:
-        (directory / "identity.obj").write_text("half")
-        raise RuntimeError("cut")
-    assert not list((tmp_path / "runs").iterdir())
-    with output_directory(path) as directory:
-        (directory / "identity.obj").write_text("whole")
-        assert not path.exists()
-    assert (path / "identity.obj").read_text() == "whole"
-    assert [p.name for p in path.parent.iterdir()] == ["face"]
+def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
+    tmp_path, model, frames
+):
+    times = [0.0, 0.04, 0.08, 0.5, 0.55, 0.95]
+    grey = np.full((64, 96, 3), 120, np.uint8)
+    path = encode(tmp_path / os.fsdecode(b"caf\xe9.mp4"), [grey] * 6, times=times)
+    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    overlay = list(read_frames(tmp_path / "overlay.mp4"))
+    np.testing.assert_allclose([frame.seconds for frame in overlay], times, atol=1e-3)
 
-
-def test_an_empty_output_directory_is_taken(tmp_path):
-    with output_directory(tmp_path) as directory:
-        (directory / "identity.obj").write_text("")
-    assert [p.name for p in tmp_path.iterdir()] == ["identity.obj"]
-
-
-def test_files_in_the_output_directory_are_refused_or_replaced(tmp_path):
-    for name in ("identity.obj", "frame_0007.obj", "mine.txt"):
-        (tmp_path / name).write_text("old")
-    with pytest.raises(ValueError, match="--overwrite"), output_directory(tmp_path):
-        pytest.fail("must not be entered")
-    with pytest.raises(RuntimeError), output_directory(tmp_path, overwrite=True):
-        raise RuntimeError("cut")
-    assert (tmp_path / "frame_0007.obj").read_text() == "old"
-    with output_directory(tmp_path, overwrite=True) as directory:
-        (directory / "identity.obj").write_text("new")
-    # The old run's seventh frame is no frame of the new run; the user's own file stays.
-    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
-        "identity.obj": "new",
-        "mine.txt": "old",
-    }
-    with (
-        pytest.raises(ValueError, match=r"mine\.txt: not a folder"),
-        output_directory(tmp_path / "mine.txt"),
-    ):
-        pytest.fail("must not be entered")
+    parts = [
+        encode(tmp_path / f"{n}.ts", [np.full((n, n, 3), 120, np.uint8)] * 3) for n in (64, 96)
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    overlay = list(read_frames(tmp_path / "overlay.mp4"))
+    assert [frame.image.shape for frame in overlay] == [(64, 64, 3)] * 6
+    assert all(np.abs(frame.image.astype(int) - 120).max() < 4 for frame in overlay)

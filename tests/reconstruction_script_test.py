@@ -1,35 +1,35 @@
 """`reconstruct.py` from files to files, with the real detector and a tiny untrained model."""
 
+import os
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
-import tensorflow as tf
 from absl import flags
+from full_disk import full_disk
 
 import reconstruct
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
 from fml_tf.config import ModelConfig
 from fml_tf.files.meshes import read_mesh
 from fml_tf.files.video import read_frames
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import load_model, save_model
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
-    model = FmlModel(ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5))
-    model.save_config(str(directory))
-    state = tf.train.Checkpoint(model=model.weights_checkpoint())
-    tf.train.CheckpointManager(state, str(directory / "checkpoints"), 1).save()
+    directory = tmp_path_factory.mktemp("runs") / "exp[1]*?"
+    model = build_model(ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5))
+    save_model(model, directory)
     return directory
 
 
 @pytest.fixture(scope="module")
 def model(checkpoint):
-    return reconstruct.load_model(str(checkpoint))
+    return load_model(str(checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,11 @@ def detector():
 @pytest.fixture
 def run(tmp_path, checkpoint, model, detector, monkeypatch):
     """Runs the script with flags; checkpoint and detector are read once for all tests."""
-    load_model = reconstruct.load_model
     monkeypatch.setattr(reconstruct, "DlibLandmarkDetector", lambda: detector)
     monkeypatch.setattr(
         reconstruct,
         "load_model",
-        lambda path: model if path == str(checkpoint) else load_model(path),
+        lambda path, backend: model if path == str(checkpoint) else load_model(path, backend),
     )
 
     def run(*arguments, **options):
@@ -81,7 +80,7 @@ def test_a_portrait(run, portrait, model, tmp_path):
     np.testing.assert_allclose(identity, model.template.mean_shape, atol=1e-3)
     posed = read_mesh(out / "frame_0000.obj").vertices[model.template.landmark_vertices]
     with np.load(out / "parameters.npz") as values:
-        matrix = values["crop_transforms"][0]
+        matrix = values["crop_transform"][0]
         focal_length = values["focal_length_px"] / values["crop_size"][0]
     crop = 96 * (0.5 + focal_length * posed[:, :2] * [1, -1] / -posed[:, 2:])
     source = (crop - matrix[:, 2]) / matrix[0, 0]
@@ -121,8 +120,9 @@ def assert_refused(run, tmp_path, capsys, message, **options):
     with pytest.raises(SystemExit) as exit_info:
         run(**options)
     assert exit_info.value.code == 2
-    line = capsys.readouterr().err
-    assert line.startswith("reconstruct.py: ") and message in line and line.count("\n") == 1
+    written = capsys.readouterr().err.splitlines()
+    [line] = [line for line in written if line and "frame/s" not in line]  # of a progress bar
+    assert line.startswith("reconstruct.py: ") and message in line
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -137,11 +137,11 @@ def test_what_cannot_be_used_is_told_in_a_line_and_nothing_is_written(
     refused("portrait.png: the face is too small", input=portrait, min_face_size=400)
     refused("portrait.png: the landmarks are uncertain", input=portrait, min_confidence=1.0)
     (tmp_path / "broken.jpg").write_text("garbage")
-    refused("broken.jpg: not an image", input=tmp_path / "broken.jpg")
+    refused("broken.jpg: neither an image nor a video", input=tmp_path / "broken.jpg")
     (tmp_path / "broken.mp4").write_text("garbage")
-    refused("broken.mp4: not a video", input=tmp_path / "broken.mp4")
+    refused("broken.mp4: neither an image nor a video", input=tmp_path / "broken.mp4")
     refused("missing.jpg: no such file", input=tmp_path / "missing.jpg")
-    refused("nowhere: holds no trained model", input=portrait, checkpoint=tmp_path / "nowhere")
+    refused("nowhere: holds no model", input=portrait, checkpoint=tmp_path / "nowhere")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("mine")
     refused("--overwrite", input=portrait, output_dir=tmp_path / "full")
@@ -149,9 +149,34 @@ def test_what_cannot_be_used_is_told_in_a_line_and_nothing_is_written(
     refused("none of its 0 files", input=tmp_path / "none")
 
 
-def test_overwrite_runs_again(run, portrait, tmp_path):
+def test_the_input_is_not_replaced(run, portrait, tmp_path, capsys):
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(portrait, album / "overview.png")
+    for source in (album, album / "overview.png"):
+        assert_refused(
+            run, tmp_path, capsys, "would be mixed up", input=source, output_dir=album, overwrite=1
+        )
+
+
+def test_a_full_disk_is_told_and_the_earlier_run_stays(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "frame_0009.obj").write_text("of an earlier run")
+    # The video, which comes last, is the largest file by far.
+    noise = np.random.default_rng(0).integers(0, 256, (4, 480, 480, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", [*portrait_frames(2), *np.tile(noise, (8, 1, 1, 1))])
+    message = f"{out}/overlay.mp4: cannot be written: File too large"
+    with full_disk(2_000_000):
+        assert_refused(run, tmp_path, capsys, message, input=tmp_path / "clip.mp4", overwrite=1)
+    assert (out / "frame_0009.obj").read_text() == "of an earlier run"
+
+
+def test_overwrite_runs_again_in_the_shells_own_folder(run, portrait, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "frame_0009.obj").write_text("of an earlier run")
-    run("--overwrite", input=portrait)
+    monkeypatch.chdir(tmp_path / "out")
+    run("--overwrite", input=portrait, output_dir=".")
+    assert os.path.samefile(".", tmp_path / "out")
     assert not (tmp_path / "out" / "frame_0009.obj").exists()
     assert (tmp_path / "out" / "identity.obj").exists()

@@ -7,7 +7,7 @@ import trimesh
 
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.pictures import BACKGROUND, render_face, render_frame_pictures, shading
-from fml_tf.structures import DecodedFaces
+from fml_tf.structures import DecodedFaces, Identity
 
 CAMERA = PerspectiveCamera(focal_length_px=180.0, width=60, height=48)
 SPHERE = trimesh.creation.icosphere(subdivisions=4, radius=100.0)
@@ -28,17 +28,20 @@ def decoded(light=1.0, num_frames=1):
     repeated = np.repeat(NORMALS[..., None], num_frames, axis=-1)
     albedo = np.tile(ALBEDO[:, None], (len(NORMALS), 1, 1))
     values = {
-        "identity_vertices": SPHERE.vertices[..., None],
-        "albedo": albedo,
+        "displacements": np.zeros((1, 3, 1)),
         "vertices": SPHERE.vertices[..., None] + shift,
         "normals": repeated,
         "positions": np.zeros((1, 2, 1)),
         "colours": np.repeat(albedo * light, num_frames, axis=-1),
         "visible": np.zeros((1, 1), bool),
-        "node_displacements": np.zeros((1, 3, 1)),
     }
+    identity = Identity(
+        neutral_vertices=tf.constant(np.float32(SPHERE.vertices[..., None])),
+        albedo=tf.constant(np.float32(albedo)),
+    )
     return DecodedFaces(
-        **{k: tf.constant(v if v.dtype == bool else np.float32(v)) for k, v in values.items()}
+        identity=identity,
+        **{k: tf.constant(v if v.dtype == bool else np.float32(v)) for k, v in values.items()},
     )
 
 

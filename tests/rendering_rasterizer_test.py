@@ -1,16 +1,10 @@
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import trimesh
-from tensorflow_graphics.rendering import barycentrics as tfg_barycentrics
-from tensorflow_graphics.rendering import interpolate as tfg_interpolate
 
 from fml_tf.rendering.camera import PerspectiveCamera
-from fml_tf.rendering.framebuffer import clip_coordinates, to_framebuffer
 from fml_tf.rendering.rasterizer import interpolate, rasterize
-from tools.compile_tfg_rasterizer import compile_rasterizer
 
 CAMERA = PerspectiveCamera(focal_length_px=300.0, width=120, height=100)
 BALL = trimesh.creation.icosphere(subdivisions=3, radius=90.0)
@@ -189,48 +183,3 @@ def test_barycentrics_and_depth_are_differentiable_in_the_vertices():
     step = 1e-6
     change = loss(vertices + step * direction) - loss(vertices - step * direction)
     np.testing.assert_allclose(np.sum(gradient * direction), change / (2 * step), rtol=1e-5)
-
-
-def test_framebuffer_works_with_tensorflow_graphics():
-    vertices = ball(np.float32)
-    fragments = rasterize(vertices, TRIANGLES, CAMERA)
-    framebuffer = to_framebuffer(fragments, TRIANGLES)
-    clip = clip_coordinates(vertices, CAMERA, near_mm=100.0, far_mm=800.0)
-    theirs = tfg_barycentrics.differentiable_barycentrics(framebuffer, clip[None], TRIANGLES)
-    np.testing.assert_allclose(theirs.barycentrics.value[0], fragments.barycentrics, atol=2e-3)
-    pixels = tfg_interpolate.interpolate_vertex_attribute(vertices, framebuffer).value[0]
-    ours = interpolate(vertices, TRIANGLES, fragments)
-    np.testing.assert_allclose(pixels, ours, atol=1e-3)
-
-
-def test_agrees_with_the_rasteriser_of_tensorflow_graphics():
-    if not sys.platform.startswith("linux"):
-        pytest.skip("tensorflow-graphics' rasteriser is compiled on Linux only")
-    try:
-        library = compile_rasterizer()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    op = tf.load_op_library(str(library))
-    camera = PerspectiveCamera(focal_length_px=600.0, width=240, height=200)
-    weights, ids, _ = op.rasterize_triangles(
-        clip_coordinates(ball(np.float32), camera, 100.0, 800.0), TRIANGLES, 240, 200, 1, 0
-    )
-    weights, ids = weights[0].numpy(), ids[0].numpy()
-    ids = np.where(weights.sum(axis=-1) > 0, ids, -1)
-
-    fragments = rasterize(ball(np.float32), TRIANGLES, camera)
-    ours = fragments.triangle_ids.numpy()
-    assert (ours >= 0).mean() > 0.4
-    same = ours == ids
-    assert same.mean() >= 0.999
-    # Its vertices are rounded to 2⁻¹⁶ of half the image. That moves the point that a pixel shows a
-    # little, and where a neighbour was chosen at an edge too; the more, the steeper the surface.
-    filled = (ours >= 0) & (ids >= 0)
-    points = interpolate(ball(np.float32), TRIANGLES, fragments).numpy()
-    normals = (points - BALL_CENTRE) / 90
-    facing = filled & (-(normals * points).sum(-1) > 0.2 * np.linalg.norm(points, axis=-1))
-    assert facing.sum() > 0.9 * filled.sum()
-    theirs = np.einsum("pk,pkc->pc", weights[facing], ball()[TRIANGLES[ids[facing]]])
-    np.testing.assert_allclose(points[facing], theirs, atol=0.05)
-    both = facing & same
-    np.testing.assert_allclose(fragments.barycentrics[both], weights[both], atol=5e-3)

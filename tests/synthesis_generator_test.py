@@ -58,8 +58,8 @@ def test_truth_projects_on_the_true_landmarks(example):
     shape = example["neutral_shape"] + np.einsum(
         "mk,kvc->mvc", example["blendshape_activations"], template.blendshapes
     )
-    rotated = rotate(shape.transpose(1, 2, 0), rotation_matrix(example["rotation"]))
-    posed = rotated + example["translation"].T
+    rotated = rotate(shape.transpose(1, 2, 0), rotation_matrix(example["source_rotation"]))
+    posed = rotated + example["source_translation"].T
     camera = PerspectiveCamera(float(example["focal_length"]), SOURCE_SIZE, SOURCE_SIZE)
     positions = project(posed, camera).numpy().transpose(2, 0, 1)
     for frame, (matrix, vertices) in enumerate(

@@ -4,6 +4,7 @@ import functools
 import numpy as np
 import pytest
 import trimesh
+from full_disk import full_disk
 from scipy.sparse.csgraph import dijkstra
 
 from fml_tf.geometry import topology
@@ -207,6 +208,16 @@ def test_cache_round_trip_and_damage(template, graph, tmp_path):
     np.testing.assert_array_equal(
         load_or_build_graph(template, cache_dir=tmp_path).skinning_indices, graph.skinning_indices
     )
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(template, graph, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    built = load_or_build_graph(template, cache_dir=tmp_path / "file")
+    np.testing.assert_array_equal(built.skinning_weights, graph.skinning_weights)
+    assert "not kept for the next time" in caplog.text
+    with full_disk(1000):
+        load_or_build_graph(template, 50, cache_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_cache_tells_templates_and_settings_apart(template, tmp_path, monkeypatch):

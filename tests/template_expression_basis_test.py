@@ -94,3 +94,19 @@ def test_refuses_blendshapes_that_do_nothing(template):
     still = dataclasses.replace(template, blendshapes=np.zeros_like(template.blendshapes))
     with pytest.raises(ValueError, match="blendshapes are zero"):
         pca_basis(still)
+
+
+def test_signs_of_components_do_not_hang_on_the_linear_algebra(template, pca, monkeypatch):
+    weights = pca.blendshape_weights
+    largest = np.take_along_axis(weights, np.abs(weights).argmax(axis=1)[:, None], axis=1)
+    assert (largest > 0).all()
+    eigh = np.linalg.eigh
+
+    def other_signs(matrix):
+        values, vectors = eigh(matrix)
+        return values, -vectors
+
+    monkeypatch.setattr(np.linalg, "eigh", other_signs)
+    np.testing.assert_array_equal(pca_basis(template).basis, pca.basis)
+    free = pca_basis(template, fixed_signs=False)
+    assert np.any(free.basis != pca.basis)

@@ -1,4 +1,4 @@
-"""Stages and learning rates by step."""
+"""Stages and learning rates by step, and criteria that end a stage."""
 
 import dataclasses
 import itertools
@@ -6,7 +6,8 @@ import itertools
 import pytest
 
 from fml_tf.config import TrainConfig
-from fml_tf.training.schedule import LearningRates, Stage, learning_rates_at, stage_at
+from fml_tf.models.reconstructor import hold_at_mean
+from fml_tf.training.schedule import Criterion, Schedule, stages_of
 
 CONFIG = TrainConfig(
     pretrain_steps=10,
@@ -17,25 +18,55 @@ CONFIG = TrainConfig(
     albedo_learning_rate=3.0,
     finetune_albedo_learning_rate=30.0,
 )
+GROUPS = ("network", "shape", "albedo")
+
+
+def _schedule(groups=GROUPS, final=1.0, **changes):
+    return Schedule(stages_of(dataclasses.replace(CONFIG, **changes), groups), final)
 
 
 def test_stages_follow_each_other():
-    stages = [stage_at(step, CONFIG) for step in range(35)]
-    assert stages == [Stage.PRETRAIN] * 10 + [Stage.JOINT] * 20 + [Stage.FINETUNE] * 5
+    schedule = _schedule()
+    names = [schedule.stages[schedule.index_at(step)].name for step in range(35)]
+    assert names == ["pretrain"] * 10 + ["joint"] * 20 + ["finetune"] * 5
+    assert schedule.total_steps == 35
 
 
 def test_identity_is_left_alone_in_pretraining_and_the_albedo_speeds_up_at_the_end():
-    assert learning_rates_at(9, CONFIG) == LearningRates(1.0, 0.0, 0.0)
-    assert learning_rates_at(10, CONFIG) == LearningRates(1.0, 2.0, 3.0)
-    assert learning_rates_at(34, CONFIG) == LearningRates(1.0, 2.0, 30.0)
+    schedule = _schedule()
+    assert schedule.stages[0].edit_identity is hold_at_mean
+    assert all(stage.edit_identity is None for stage in schedule.stages[1:])
+    assert schedule.rates_at(9) == {"network": 1.0}
+    assert schedule.rates_at(10) == {"network": 1.0, "shape": 2.0, "albedo": 3.0}
+    assert schedule.rates_at(34) == {"network": 1.0, "shape": 2.0, "albedo": 30.0}
+
+
+def test_a_model_without_learned_bases_has_one_rate():
+    assert _schedule(groups=("network",)).rates_at(34) == {"network": 1.0}
+
+
+def test_a_group_without_a_rate_is_refused():
+    with pytest.raises(ValueError, match="'eyes' have no --eyes_learning_rate"):
+        _schedule(groups=("network", "eyes"))
 
 
 def test_decay_starts_at_the_rate_and_ends_at_its_fraction():
-    config = dataclasses.replace(CONFIG, final_learning_rate_fraction=0.1)
-    rates = [learning_rates_at(step, config).network for step in range(36)]
-    assert rates[0] == pytest.approx(1.0) and rates[35] == pytest.approx(0.1)
+    schedule = _schedule(final=0.1)
+    rates = [schedule.rates_at(step)["network"] for step in range(35)]
+    assert rates[0] == pytest.approx(1.0) and rates[-1] == pytest.approx(0.1, abs=0.01)
     assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
 def test_a_stage_can_be_left_out():
-    assert stage_at(0, dataclasses.replace(CONFIG, pretrain_steps=0)) is Stage.JOINT
+    schedule = _schedule(pretrain_steps=0)
+    assert schedule.stages[schedule.index_at(0)].name == "joint"
+
+
+def test_a_stage_that_is_ended_early_leaves_its_steps_to_the_next():
+    schedule = _schedule(pretrain_until_landmark_px=5.0)
+    assert schedule.stages[0].until == Criterion("landmark_px", 5.0)
+    schedule.end_stage(4)
+    names = [schedule.stages[schedule.index_at(step)].name for step in range(35)]
+    assert names == ["pretrain"] * 4 + ["joint"] * 26 + ["finetune"] * 5
+    schedule.end_stage(35)  # the last stays as it is
+    assert schedule.total_steps == 35

@@ -187,7 +187,7 @@ def test_examples_have_the_documented_shapes_and_name_their_source(built):
         assert example["image_number"] == 0
         assert example["landmarks"].shape == (2, 66, 2)
         assert example["landmark_confidence"].shape == (2, 66)
-        assert example["crop_transforms"].shape == (2, 2, 3)
+        assert example["crop_transform"].shape == (2, 2, 3)
         assert example["rotation"].shape == (2, 3)
         assert (np.diff(example["frame_numbers"]) > 0).all()
         assert 20 < example["landmarks"].mean() < 76
@@ -198,7 +198,7 @@ def test_an_original_video_gives_the_tracked_person_and_stretch(built):
     example = _examples(built)[f"id00003/{_ORIGINAL}/00001"]
     assert example["source"].decode() == f"original/{_ORIGINAL}.mp4"
     assert (example["seconds"] >= 10 / 25).all() and (example["seconds"] <= 40 / 25).all()
-    for matrix, landmarks in zip(example["crop_transforms"], example["landmarks"], strict=True):
+    for matrix, landmarks in zip(example["crop_transform"], example["landmarks"], strict=True):
         in_source = (landmarks - matrix[:, 2]) / matrix[0, 0]
         assert in_source[:, 0].min() > 960 and in_source[:, 0].max() < 1440  # the right square
 
@@ -220,7 +220,7 @@ def test_an_example_is_remade_with_the_same_pixels(source, built, name):
     example = _examples(built)[name]
     assert again.keys() == example.keys()
     assert [frame.getvalue() for frame in again["frames"]] == list(example["frames"])
-    for key in ("landmarks", "crop_transforms", "rotation", "frame_numbers"):
+    for key in ("landmarks", "crop_transform", "rotation", "frame_numbers"):
         np.testing.assert_array_equal(again[key], example[key])
 
 
@@ -476,7 +476,7 @@ def test_nothing_usable_is_one_clear_line(tmp_path):
 def test_the_tool_of_tfds_builds_and_training_takes_a_step(tmp_path):
     root = os.path.dirname(os.path.dirname(__file__))
     write_dummy(tmp_path / "source")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**os.environ, "PYTHONPATH": root}
 
     def run(*command):
         subprocess.run(command, cwd=root, env=environment, check=True)
@@ -512,6 +512,6 @@ def test_a_rendered_persons_landmarks_are_found_where_they_are(tmp_path):
     (example,) = _examples(_build(source, tmp_path)).values()
     assert example["source"] == b"original/synthetic01.mp4"
     truth = np.load(source / "truth" / "synthetic01.npy")[example["frame_numbers"]]
-    scale, shift = example["crop_transforms"][:, :1, 0], example["crop_transforms"][:, None, :, 2]
+    scale, shift = example["crop_transform"][:, :1, 0], example["crop_transform"][:, None, :, 2]
     errors = np.linalg.norm(example["landmarks"] - (scale[..., None] * truth + shift), axis=-1)
     assert errors[:, 17:].mean() < 96 / 40  # of crops of 96 px; dlib's own places differ, too

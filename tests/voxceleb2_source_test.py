@@ -2,11 +2,13 @@
 
 import dataclasses
 import io
+import os
 import random
 import zipfile
 
 import numpy as np
 import pytest
+from video_files import encode, moving_frames
 
 from datasets.voxceleb2_frames.archives import (
     ArchiveError,
@@ -201,6 +203,19 @@ def test_originals_are_preferred(archive, tmp_path):
         "original/v.webm",
     ]
     assert listing.tracks_without_video == 0
+
+
+def test_an_original_is_known_by_its_content_and_the_rest_is_listed(archive, tmp_path):
+    for folder in ("dev/txt/id00001/v", "original"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "dev/txt/id00001/v/00002.txt").touch()
+    originals = tmp_path / "original"
+    encode(originals / "v.webm", moving_frames(2), codec="libvpx-vp9").rename(originals / "v.part")
+    for name in ("v.jpg", "v.info.json", "other.mp4", os.fsdecode(b"caf\xe9.mp4"), ".hidden"):
+        (originals / name).write_text("no video")
+    listing = find_clips(tmp_path)
+    assert [clip.source for clip in listing.clips if clip.clip == "00002"] == ["original/v.part"]
+    assert listing.unused_originals == [r"caf\xe9.mp4", "other.mp4", "v.info.json", "v.jpg"]
 
 
 def test_excluded_people_are_not_read(tmp_path):

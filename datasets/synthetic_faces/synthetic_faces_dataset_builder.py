@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.structures import NUM_LANDMARKS, NUM_SH_BANDS
 from fml_tf.synthesis.generator import CROP_SIZE, FrameSettings
 from fml_tf.synthesis.workers import available_processes, generate
@@ -44,10 +45,11 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds `synthetic_faces`; `README.md` describes every feature."""
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("3.0.0")
     RELEASE_NOTES = {  # noqa: RUF012
-        "2.0.0": "Sizes and proportions of published anthropometry; the template with them.",
         "1.0.0": "First version.",
+        "2.0.0": "Pose and light in the source picture's camera are named so: `source_...`.",
+        "3.0.0": "Sizes and proportions of published anthropometry; the template with them.",
     }
     BUILDER_CONFIGS = [  # noqa: RUF012
         SyntheticFacesConfig(
@@ -73,28 +75,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         frames = self.builder_config.num_frames
         vertices = load_makehuman("4k").num_vertices
         units = len(load_makehuman("4k").blendshape_names)
-
-        def values(*shape, dtype=np.float32):
-            return tfds.features.Tensor(shape=shape, dtype=dtype)
-
-        image = tfds.features.Image(shape=(CROP_SIZE, CROP_SIZE, 3), encoding_format="jpeg")
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "frames": tfds.features.Sequence(image, length=frames),
-                    "landmarks": values(frames, NUM_LANDMARKS, 2),
-                    "landmark_confidence": values(frames, NUM_LANDMARKS),
-                    "person_id": tfds.features.Text(),
+                    **multi_frame_features(frames, CROP_SIZE),
                     "neutral_shape": values(vertices, 3),
                     "albedo": values(vertices, 3),
-                    "rotation": values(frames, 3),
-                    "translation": values(frames, 3),
+                    "source_rotation": values(frames, 3),
+                    "source_translation": values(frames, 3),
                     "focal_length": values(),
                     "blendshape_activations": values(frames, units),
-                    "illumination": values(frames, NUM_SH_BANDS, 3),
+                    "source_illumination": values(frames, NUM_SH_BANDS, 3),
                     "true_landmarks": values(frames, NUM_LANDMARKS, 2),
                     "true_landmark_vertices": values(frames, NUM_LANDMARKS, dtype=np.int32),
-                    "crop_transform": values(frames, 2, 3),
                 }
             ),
             supervised_keys=None,

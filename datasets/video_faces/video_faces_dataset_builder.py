@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from datasets.exclusion import excluded_people
-from fml_tf.files.video import SUFFIXES
+from datasets.exclusion import FILE_NAME, excluded_people
+from fml_tf.data.features import multi_frame_features, values
+from fml_tf.files.names import printable
+from fml_tf.files.video import NotAVideoError, VideoError, check_video
 from fml_tf.preprocessing.clip import ClipSettings, MultiFrameImage, PreparedClip, prepare_clips
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.template.loading import load_template
 
 _JPEG_QUALITY = 95
@@ -57,10 +58,12 @@ class VideoFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Reads videos from the manual folder; see `build` for the short way."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
         "1.0.0": "Initial release.",
         "1.1.0": "Faces are followed from frame to frame; the feature `seconds`.",
+        "1.2.0": "`crop_transform`, as all data sets name it. Interlaced, anamorphic and damaged"
+        " videos are read as they are meant.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
@@ -71,16 +74,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         num_frames = self.builder_config.clip.num_frames
         size = self.builder_config.clip.crop.size
-        image = tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg")
         features = {
-            "frames": tfds.features.Sequence(image, length=num_frames),
-            "landmarks": _tensor(num_frames, NUM_LANDMARKS, 2),
-            "landmark_confidence": _tensor(num_frames, NUM_LANDMARKS),
-            "rotation": _tensor(num_frames, 3),
-            "crop_transforms": _tensor(num_frames, 2, 3),
-            "frame_numbers": tfds.features.Tensor(shape=(num_frames,), dtype=np.int32),
-            "seconds": _tensor(num_frames),
-            "person_id": tfds.features.Text(),
+            **multi_frame_features(num_frames, size),
+            "rotation": values(num_frames, 3),
+            "frame_numbers": values(num_frames, dtype=np.int32),
+            "seconds": values(num_frames),
             "clip": tfds.features.Text(),
         }
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
@@ -94,17 +92,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         video_dir = pathlib.Path(dl_manager.manual_dir)
+        videos, skipped = find_videos(video_dir)
         clips_of_person = collections.defaultdict(list)
-        skipped = {}
-        for number, clip in enumerate(self._prepare(video_dir)):
-            name = pathlib.Path(clip.path).relative_to(video_dir)
+        for number, clip in enumerate(self._prepare(videos)):
+            name = _name(clip.path, video_dir)
             if clip.reason is None:
                 waiting = self._waiting / str(number)
                 examples = [_example(image) for image in clip.images]
-                waiting.write_bytes(pickle.dumps((name.as_posix(), examples)))
+                waiting.write_bytes(pickle.dumps((name, examples)))
                 clips_of_person[_person(name)].append(waiting)
             else:
-                skipped[name.as_posix()] = clip
+                skipped[name] = (clip.reason, printable(clip.message))
         self._report(video_dir, skipped, bool(clips_of_person))
         return {
             split: self._generate_examples({person: clips_of_person[person] for person in people})
@@ -118,9 +116,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 for index, example in enumerate(examples):
                     yield f"{name}/{index}", example | {"person_id": person, "clip": name}
 
-    def _prepare(self, video_dir: pathlib.Path) -> Iterator[PreparedClip]:
+    def _prepare(self, videos: list[pathlib.Path]) -> Iterator[PreparedClip]:
         config = self.builder_config
-        videos = find_videos(video_dir)
         template = load_template("makehuman", "4k", "average")
         template_landmarks = template.mean_shape[template.landmark_vertices]
         workers = min(config.workers, len(videos))
@@ -128,20 +125,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return tqdm.tqdm(prepared, total=len(videos), desc="Preparing clips", unit=" clips")
 
     def _report(
-        self, video_dir: pathlib.Path, skipped: dict[str, PreparedClip], any_good: bool
+        self, video_dir: pathlib.Path, skipped: dict[str, tuple[str, str]], any_good: bool
     ) -> None:
-        reasons = collections.Counter(clip.reason for clip in skipped.values())
+        reasons = collections.Counter(reason for reason, _ in skipped.values())
         listing = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
         if not any_good:
             raise NoUsableClipError(
                 f"{video_dir}: no video gives a multi-frame image ({listing});"
-                f" the first: {next(iter(skipped.values())).message}"
+                f" the first: {next(iter(skipped.values()))[1]}"
             )
         if skipped:
-            logging.warning("%s: %d clips skipped (%s)", video_dir, len(skipped), listing)
+            logging.warning("%s: %d files skipped (%s)", video_dir, len(skipped), listing)
         report = {
             "reasons": dict(reasons.most_common()),
-            "clips": {name: clip.message for name, clip in skipped.items()},
+            "clips": {name: message for name, (_, message) in sorted(skipped.items())},
         }
         (self.data_path / "skipped.json").write_text(json.dumps(report, indent=2) + "\n")
 
@@ -157,7 +154,7 @@ def build(
 
     The set lies under `data_dir`/video_faces in a folder named after the video folder and a digest
     of the settings and of the videos' names and sizes, so that a set is never taken for another.
-    Beside its data, `skipped.json` tells which clips gave nothing and why.
+    Beside its data, `skipped.json` tells which files gave nothing and why.
 
     Args:
       video_dir: folder of videos, one person a clip; see `find_videos`.
@@ -173,13 +170,11 @@ def build(
       NoUsableClipError: none of the videos gives a multi-frame image.
     """
     video_dir = pathlib.Path(video_dir)
-    videos = [
-        (p.relative_to(video_dir).as_posix(), p.stat().st_size) for p in find_videos(video_dir)
-    ]
+    videos = [(_name(path, video_dir), path.stat().st_size) for path in find_videos(video_dir)[0]]
     made_of = json.dumps([dataclasses.asdict(clip), test_fraction, videos])
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:8]
     config = VideoFacesConfig(
-        name=f"{video_dir.resolve().name}-{digest}",
+        name=f"{printable(video_dir.resolve().name)}-{digest}",
         description=f"{len(videos)} videos.",
         clip=clip,
         test_fraction=test_fraction,
@@ -192,8 +187,14 @@ def build(
     return builder
 
 
-def find_videos(video_dir: str | os.PathLike) -> list[pathlib.Path]:
-    """All videos below a folder, by their suffixes, sorted; none of people in its `exclude.txt`.
+def find_videos(
+    video_dir: str | os.PathLike,
+) -> tuple[list[pathlib.Path], dict[str, tuple[str, str]]]:
+    """All videos below a folder, by their content; none of people in its `exclude.txt`.
+
+    Returns:
+      The videos, sorted; and of the other files, by their names below the folder, why they are not
+      taken: in a few words and in a line. Hidden files and folders are in neither.
 
     Raises:
       FileNotFoundError: no such folder, or no video left in it.
@@ -202,21 +203,34 @@ def find_videos(video_dir: str | os.PathLike) -> list[pathlib.Path]:
     if not video_dir.is_dir():
         raise FileNotFoundError(f"{video_dir}: no such folder of videos")
     excluded = excluded_people(video_dir)
-    videos = sorted(
-        path
-        for path in video_dir.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and _person(path.relative_to(video_dir)) not in excluded
-    )
+    videos, others = [], {}
+    for path in sorted(video_dir.rglob("*")):
+        name = _name(path, video_dir)
+        hidden = any(part.startswith(".") for part in path.relative_to(video_dir).parts)
+        if hidden or name == FILE_NAME or not path.is_file() or _person(name) in excluded:
+            continue
+        try:
+            check_video(path)
+        except NotAVideoError as error:
+            others[name] = ("not a video", printable(str(error)))
+        except (OSError, VideoError) as error:
+            others[name] = ("unreadable", printable(str(error)))
+        else:
+            videos.append(path)
     if not videos:
-        raise FileNotFoundError(f"{video_dir}: holds no video ({', '.join(sorted(SUFFIXES))})")
-    return videos
+        first = f"; of {len(others)} files the first: {min(others.items())[1][1]}" if others else ""
+        raise FileNotFoundError(f"{video_dir}: holds no video{first}")
+    return videos, others
 
 
-def _person(clip: pathlib.Path) -> str:
+def _name(path: pathlib.Path, video_dir: pathlib.Path) -> str:
+    return printable(path.relative_to(video_dir).as_posix())
+
+
+def _person(clip: str) -> str:
     # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip a person.
-    return clip.parts[0] if len(clip.parts) > 1 else clip.stem
+    folder, inside, _ = clip.partition("/")
+    return folder if inside else pathlib.PurePosixPath(clip).stem
 
 
 def _split(people: Iterable[str], test_fraction: float) -> dict[str, list[str]]:
@@ -237,7 +251,3 @@ def _example(image: MultiFrameImage) -> dict:
         for frame in image.frames
     ]
     return example
-
-
-def _tensor(*shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=np.float32)

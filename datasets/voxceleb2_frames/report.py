@@ -61,6 +61,7 @@ def write_report(
         "skipped_by_reason": dict(reasons.most_common()),
         "clips_from_original_videos": sum(o.source.startswith("original/") for o in outcomes),
         "tracks_without_video": listing.tracks_without_video,
+        "unused_originals": listing.unused_originals,
         "examples": examples,
         "people": {name: len(who) for name, who in people.items()},
         "core_seconds_a_clip": round(core_seconds, 3),

@@ -1,5 +1,6 @@
 """VoxCeleb2 as its distributors give it: which clips there are and where their frames lie."""
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from datasets.exclusion import FILE_NAME, excluded_people
 from datasets.voxceleb2_frames.archives import Member, find_archives, members, read_member
 from datasets.voxceleb2_frames.tracks import TrackError, parse_track
-from fml_tf.files.video import SUFFIXES
+from fml_tf.files.names import printable
+from fml_tf.files.video import VideoError, check_video
 from fml_tf.preprocessing.face_track import FaceTrack
 
 # A clip's files are PERSON/VIDEO/CLIP.mp4 and .txt, whatever the folders above them.
@@ -70,7 +72,6 @@ class Clip:
           OSError: it cannot be read, or not be written to the folder.
         """
         if isinstance(self.video_file, str):
-            open(self.video_file, "rb").close()  # OpenCV does not tell a lost disk from a bad file
             yield self.video_file
             return
         content = read_member(self.video_file)
@@ -139,11 +140,13 @@ class Listing:
       clips: sorted by name, without those of excluded people.
       excluded: how many these are.
       tracks_without_video: face tracks that belong to no clip, as their video is missing.
+      unused_originals: names of the files among the original videos that no clip is taken from.
     """
 
     clips: list[Clip]
     excluded: int
     tracks_without_video: int
+    unused_originals: list[str]
 
 
 def find_clips(folder: str | os.PathLike) -> Listing:
@@ -158,10 +161,9 @@ def find_clips(folder: str | os.PathLike) -> Listing:
     folder = pathlib.Path(folder).absolute()  # workers need not start where this process did
     videos = dict(_find(folder, "mp4"))
     tracks = dict(_find(folder, "txt"))
-    originals = {}
-    if (folder / _ORIGINALS).is_dir():
-        found = sorted((folder / _ORIGINALS).iterdir())
-        originals = {path.stem: path for path in found if path.suffix.lower() in SUFFIXES}
+    files = _files(folder / _ORIGINALS)
+    originals = _originals(files, {video for _, video, _ in tracks})
+    unused = set(files) - set(originals.values())
     excluded = excluded_people(folder)
     clips, num_excluded, tracks_without_video = [], 0, 0
     for key in sorted(videos.keys() | tracks.keys()):
@@ -183,7 +185,40 @@ def find_clips(folder: str | os.PathLike) -> Listing:
             if tracks
             else f"{folder}: holds no clip; {_HOW_TO_GET}"
         )
-    return Listing(clips, num_excluded, tracks_without_video)
+    unused = sorted(printable(path.name) for path in unused)
+    return Listing(clips, num_excluded, tracks_without_video, unused)
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def _originals(files: list[pathlib.Path], videos: set[str]) -> dict[str, pathlib.Path]:
+    """The file of each of these videos, known by its name without a suffix.
+
+    Of several, such as what downloaders put beside a video, it is the first that is one by its
+    content; one alone is not opened here: there may be 150,000.
+    """
+    named = collections.defaultdict(list)
+    for path in files:
+        if path.stem in videos:
+            named[path.stem].append(path)
+    originals = {}
+    for video, paths in named.items():
+        found = paths if len(paths) == 1 else filter(_is_video, paths)
+        if path := next(iter(found), None):
+            originals[video] = path
+    return originals
+
+
+def _is_video(path: pathlib.Path) -> bool:
+    try:
+        check_video(path)
+    except VideoError:
+        return False
+    return True
 
 
 def _find(folder: pathlib.Path, kind: str) -> Iterator[tuple[tuple[str, str, str], str | Member]]:

@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Mapping
 
@@ -17,12 +16,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-# `tfds build` adds this package's folder to the path, not the one that `fml_tf` lies in.
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
-
+from fml_tf.data.features import multi_frame_features, values
 from fml_tf.preprocessing.clip import ClipSettings
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.structures import NUM_LANDMARKS
 
 # `tfds build` hides our package `datasets` behind Hugging Face's while it loads this file: all of
 # ours is therefore imported where it is needed.
@@ -60,8 +56,12 @@ class VoxCeleb2FramesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds `voxceleb2_frames`; `README.md` describes sources, features and commands."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 - TFDS's own protocol
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own protocol
+        "1.0.0": "First version.",
+        "1.1.0": "`crop_transform`, as all data sets name it. Interlaced, anamorphic and damaged"
+        " videos are read as they are meant.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "VoxCeleb2 is given out by its makers only (https://mm.kaist.ac.kr/datasets/voxceleb). Put"
         " vox2_meta.csv and the archives of its videos, or what they unpack to, into `manual_dir`."
@@ -73,19 +73,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         frames, size = config.clip.num_frames, config.clip.crop.size
-        image = tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg")
         features = {
-            "frames": tfds.features.Sequence(image, length=frames),
-            "landmarks": _values(frames, NUM_LANDMARKS, 2),
-            "landmark_confidence": _values(frames, NUM_LANDMARKS),
-            "crop_transforms": _values(frames, 2, 3),
-            "rotation": _values(frames, 3),
-            "frame_numbers": _values(frames, dtype=np.int32),
-            "seconds": _values(frames),
-            "person_id": tfds.features.Text(),
+            **multi_frame_features(frames, size),
+            "rotation": values(frames, 3),
+            "frame_numbers": values(frames, dtype=np.int32),
+            "seconds": values(frames),
             "video_id": tfds.features.Text(),
             "clip_id": tfds.features.Text(),
-            "image_number": _values(dtype=np.int32),
+            "image_number": values(dtype=np.int32),
             "source": tfds.features.Text(),
         }
         return self.dataset_info_from_configs(
@@ -218,7 +213,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _values(*shape: int, dtype=np.float32) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=dtype)

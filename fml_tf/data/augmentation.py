@@ -9,7 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import TrainConfig
+from fml_tf.data.ground_truth import TRUTH_FEATURES, mirror_truth
 from fml_tf.geometry.landmark_order import MIRROR_66
+
+_FRAME_TENSORS = {"frames", "frame_mask", "landmarks", "landmark_confidence"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +53,25 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
 
     Args:
       example: `MultiFrameBatch`'s tensors without B: frames [M, S, S, 3] in [0, 1], frame_mask [M],
-        landmarks [M, 66, 2] crop px, landmark_confidence [M, 66].
+        landmarks [M, 66, 2] crop px, landmark_confidence [M, 66]; also, or not, the features that
+        `ground_truth` is made of, which follow the frames.
       augmentation: what to do.
       key: [2] integers.
 
     Returns:
       The same tensors; frames that are masked out are black.
+
+    Raises:
+      ValueError: a tensor of which is not known what becomes of it, or colours are to change where
+        the true albedo and light are told.
     """
+    unknown = example.keys() - _FRAME_TENSORS - set(TRUTH_FEATURES)
+    if unknown:
+        raise ValueError(f"augmentation does not know what becomes of {', '.join(unknown)}")
+    has_truth = "neutral_shape" in example
+    if has_truth and augmentation.colour:
+        raise ValueError("--augment_colour: true albedo and light would be others; leave it at 0")
+    example = dict(example)
     keys = [tf.random.fold_in(key, part) for part in range(4)]
     frames, landmarks = example["frames"], example["landmarks"]
     confidence = example["landmark_confidence"]
@@ -66,8 +81,16 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
         frames = tf.where(flip, frames[:, :, ::-1], frames)
         landmarks = tf.where(flip, mirrored, landmarks)
         confidence = tf.where(flip, tf.gather(confidence, MIRROR_66, axis=1), confidence)
+        if has_truth:
+            for name, mirrored_value in mirror_truth(example).items():
+                example[name] = tf.where(flip, mirrored_value, example[name])
     if augmentation.crop:
-        frames, landmarks = _move_crops(frames, landmarks, augmentation.crop, keys[1])
+        shift, scale = _draw_moves(frames, augmentation.crop, keys[1])
+        frames, landmarks = _move_crops(frames, landmarks, shift, scale)
+        if has_truth:
+            example["crop_transform"] = _move_transform(
+                example["crop_transform"], _size(frames), shift, scale
+            )
     if augmentation.blur:
         frames = _blur(frames, augmentation.blur, keys[2])
     if augmentation.colour:
@@ -89,18 +112,22 @@ def _mirror(positions: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return tf.stack([width - positions[..., 0], positions[..., 1]], axis=-1)
 
 
+def _draw_moves(frames: tf.Tensor, amount: float, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shift [M, 2] px and scale [M, 1]: source = centre + shift + scale · (crop − centre)."""
+    draws = amount * tf.random.stateless_uniform((frames.shape[0], 3), key, -1.0, 1.0)
+    return _size(frames) * draws[:, :2], tf.exp(2.0 * draws[:, 2:])
+
+
 def _move_crops(
-    frames: tf.Tensor, landmarks: tf.Tensor, amount: float, key: tf.Tensor
+    frames: tf.Tensor, landmarks: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Shifts and scales each frame about its centre; beyond the border the border is repeated."""
-    count, size = frames.shape[0], _size(frames)
-    draws = amount * tf.random.stateless_uniform((count, 3), key, -1.0, 1.0)
-    shift, scale = size * draws[:, :2], tf.exp(2.0 * draws[:, 2:])
-    # In outer-corner coordinates, source = centre + shift + scale · (crop − centre).
+    size = _size(frames)
+    # In outer-corner coordinates.
     moved = (landmarks - size / 2 - shift[:, None]) / scale[:, None] + size / 2
     # TensorFlow counts pixels by their centres.
     offset = size / 2 + shift + scale * (0.5 - size / 2) - 0.5
-    zero = tf.zeros(count)
+    zero = tf.zeros(frames.shape[0])
     rows = [scale[:, 0], zero, offset[:, 0], zero, scale[:, 0], offset[:, 1], zero, zero]
     frames = tf.raw_ops.ImageProjectiveTransformV3(
         images=frames,
@@ -111,6 +138,15 @@ def _move_crops(
         fill_mode="NEAREST",
     )
     return frames, moved
+
+
+def _move_transform(
+    crop_transform: tf.Tensor, size: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor
+) -> tf.Tensor:
+    """Affine maps [M, 2, 3] to crops before they were moved → to the moved ones."""
+    matrix = crop_transform[..., :2] / scale[..., None]
+    offset = (crop_transform[..., 2] - size / 2 - shift) / scale + size / 2
+    return tf.concat([matrix, offset[..., None]], axis=-1)
 
 
 def _blur(frames: tf.Tensor, largest: float, key: tf.Tensor) -> tf.Tensor:

@@ -1,20 +1,24 @@
 """From prepared data sets to batches, in an order that is a function of seed and step alone."""
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from fml_tf.data.augmentation import Augmentation, augment
-from fml_tf.structures import MultiFrameBatch
+from fml_tf.data.ground_truth import FRAME_TRUTH, PERSON_TRUTH, TRUTH_FEATURES, ground_truth
+from fml_tf.structures import GroundTruth, MultiFrameBatch
 
 # Epochs that a stream can hold; training ends by steps, not by epochs.
 _MANY_EPOCHS = 2**40
 _NO_AUGMENTATION = Augmentation()
+_READ_CONFIG = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
 
 def decode_example(example: dict, num_frames: int) -> dict:
     """One TFDS example with frames still encoded → tensors of `MultiFrameBatch`, without B.
 
-    Takes the example's first `num_frames` frames; masks are padded where it has fewer.
+    Takes the example's first `num_frames` frames; masks are padded where it has fewer. What the
+    example tells of the truth comes along (`TRUTH_FEATURES`).
     """
     encoded = example["frames"][:num_frames]
     frames = tf.map_fn(
@@ -29,7 +33,9 @@ def decode_example(example: dict, num_frames: int) -> dict:
         padded = tf.pad(values, paddings)
         return tf.ensure_shape(padded, (num_frames, *values.shape[1:]))
 
-    return {
+    truth = {name: example[name] for name in PERSON_TRUTH if name in example}
+    truth |= {name: pad(example[name][:num_frames]) for name in FRAME_TRUTH if name in example}
+    return truth | {
         "frames": pad(tf.image.convert_image_dtype(frames, tf.float32)),
         "frame_mask": tf.range(num_frames) < tf.shape(frames)[0],
         "landmarks": pad(example["landmarks"][:num_frames]),
@@ -37,8 +43,26 @@ def decode_example(example: dict, num_frames: int) -> dict:
     }
 
 
-def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
-    """Keeps 1 to M frames of an example: which, and how many, says a die keyed by its index."""
+def as_batch(example: dict) -> MultiFrameBatch:
+    """Tensors of decoded examples → the structure, with the truth where it is told."""
+    names = ("frames", "frame_mask", "landmarks", "landmark_confidence")
+    return MultiFrameBatch(
+        **{name: example[name] for name in names},
+        truth=GroundTruth(**example["truth"]) if "truth" in example else None,
+        pool_mask=example.get("pool_mask"),
+    )
+
+
+def _with_truth(example: dict) -> dict:
+    """Derives the truth of a decoded example in which it is told."""
+    if "neutral_shape" not in example:
+        return example
+    kept = {name: value for name, value in example.items() if name not in TRUTH_FEATURES}
+    return {**kept, "truth": ground_truth(example)}
+
+
+def _pool_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
+    """Pools 1 to M frames of an example: which, and how many, says a die keyed by its index."""
     mask = example["frame_mask"]
     key = (tf.cast(seed, tf.int64), index)
     available = tf.reduce_sum(tf.cast(mask, tf.int32))
@@ -46,7 +70,7 @@ def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
     # Frames by descending random rank; those that are not there rank last.
     rank = tf.where(mask, tf.random.stateless_uniform(mask.shape, key), -1.0)
     threshold = tf.sort(rank, direction="DESCENDING")[kept - 1]
-    return {**example, "frame_mask": rank >= threshold}
+    return {**example, "pool_mask": rank >= threshold}
 
 
 def _raw_examples(
@@ -54,13 +78,18 @@ def _raw_examples(
 ) -> tf.data.Dataset:
     """All examples of a split in a fixed order, frames still encoded."""
     decoders = {"frames": tfds.decode.SkipDecoding()}
-    if not with_truth:
-        read = dict.fromkeys(("frames", "landmarks", "landmark_confidence"), True)
-        decoders = tfds.decode.PartialDecoding(read, decoders=decoders)
+    read = {"frames", "landmarks", "landmark_confidence"}
+    if with_truth:
+        missing = set(TRUTH_FEATURES) - builder.info.features.keys()
+        if missing:
+            raise ValueError(
+                f"{builder.info.full_name}: does not tell the truth that a loss asks for"
+            )
+        read |= set(TRUTH_FEATURES)
     return builder.as_dataset(
         split=split,
-        decoders=decoders,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(read, True), decoders=decoders),
+        read_config=_READ_CONFIG,
     )
 
 
@@ -73,6 +102,7 @@ def training_batches(
     start_step: int = 0,
     random_num_frames: bool = False,
     augmentation: Augmentation = _NO_AUGMENTATION,
+    with_truth: bool = False,
     worker: int = 0,
     num_workers: int = 1,
     replicas_per_worker: int = 1,
@@ -87,7 +117,8 @@ def training_batches(
     their epoch on.
 
     Raises:
-      ValueError: the split holds fewer examples than a batch, or the batch can't be shared evenly.
+      ValueError: the split holds fewer examples than a batch, the batch can't be shared evenly, or
+        the truth is asked for where none is told.
     """
     num_examples = builder.info.splits["train"].num_examples
     if num_examples < global_batch_size:
@@ -101,7 +132,7 @@ def training_batches(
             f"--batch_size={global_batch_size} is no multiple of {num_replicas} replicas"
         )
     share = global_batch_size // num_workers
-    examples = _raw_examples(builder, "train", with_truth=False)
+    examples = _raw_examples(builder, "train", with_truth)
     start = start_step * global_batch_size
     first_epoch, offset = divmod(start, num_examples)
 
@@ -118,7 +149,8 @@ def training_batches(
         if augmentation != _NO_AUGMENTATION:
             key = tf.stack([tf.cast(seed, tf.int64), index])
             decoded = augment(decoded, augmentation, key)
-        return _mask_random_frames(decoded, index, seed) if random_num_frames else decoded
+        decoded = _with_truth(decoded)
+        return _pool_random_frames(decoded, index, seed) if random_num_frames else decoded
 
     return (
         tf.data.Dataset.range(first_epoch, _MANY_EPOCHS)
@@ -128,7 +160,7 @@ def training_batches(
         .filter(is_ours)
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(share // replicas_per_worker, drop_remainder=True)
-        .map(lambda batch: MultiFrameBatch(**batch))
+        .map(as_batch)
         .prefetch(2)
     )
 
@@ -136,12 +168,32 @@ def training_batches(
 def evaluation_examples(
     builder: tfds.core.DatasetBuilder, split: str, num_frames: int
 ) -> tf.data.Dataset:
-    """One pass over a split: (`MultiFrameBatch` of one person, the raw example with its truth)."""
+    """One pass over a split: (`MultiFrameBatch` of one person, the raw example with all it tells).
+
+    The batch has the truth where the data set tells it.
+    """
 
     def decode(example):
-        batch = {key: value[None] for key, value in decode_example(example, num_frames).items()}
-        return MultiFrameBatch(**batch), example
+        decoded = _with_truth(decode_example(example, num_frames))
+        return as_batch(tf.nest.map_structure(lambda value: value[None], decoded)), example
 
-    return _raw_examples(builder, split, with_truth=True).map(
-        decode, num_parallel_calls=2, deterministic=True
+    examples = builder.as_dataset(
+        split=split,
+        decoders={"frames": tfds.decode.SkipDecoding()},
+        read_config=_READ_CONFIG,
     )
+    return examples.map(decode, num_parallel_calls=2, deterministic=True)
+
+
+def mean_shape(builder: tfds.core.DatasetBuilder, split: str = "train") -> np.ndarray | None:
+    """Mean neutral shape [V, 3] mm of a split's people; None where the truth is not told."""
+    if "neutral_shape" not in (builder.info.features or {}):
+        return None
+    shapes = builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding({"neutral_shape": True}),
+        read_config=_READ_CONFIG,
+    )
+    count = builder.info.splits[split].num_examples
+    total = sum(example["neutral_shape"].astype(np.float64) for example in tfds.as_numpy(shapes))
+    return (total / count).astype(np.float32)

@@ -46,8 +46,10 @@ class TruncatedModels:
         self._num_faces = len(identities)
         # In the coordinates of `_bases`.
         self._components = [
-            principal_components(np.stack(parameters) @ basis.T, self._num_faces)
-            for parameters, basis in zip(zip(*identities), self._bases)
+            principal_components(
+                np.stack([identity[name] for identity in identities]) @ basis.T, self._num_faces
+            )
+            for name, basis in self._bases.items()
         ]
 
     def methods(self) -> list[Method]:
@@ -58,41 +60,50 @@ class TruncatedModels:
         Raises:
           ValueError: the faces found in the pictures vary in fewer components than a size needs.
         """
-        config = self._predictor.model.config
-        whole = max(config.shape_size, config.albedo_size)
+        layout = self._predictor.model.identity_layout
+        whole = max(parameter.size for parameter in layout.parameters)
         sizes = [size for size in TABLE_SIZES if size < min(whole, len(self._pictures))]
         note = f"PCA of {self._num_faces} faces in {len(self._pictures)} pictures"
         methods = []
         for size in sizes:
             restrict = self._restriction(size)
-            predict = functools.partial(self._predictor.predict_pooled, restrict_identity=restrict)
+            predict = functools.partial(self._predictor.predict_pooled, edit_identity=restrict)
             methods.append(Method(f"{size} vectors", 1, predict, note))
         whole_model = Method("whole model", 1, self._predictor.predict_pooled, f"{whole} vectors")
         return [*methods, whole_model]
 
     def _restriction(self, size):
         """How `predict_pooled` keeps only the first components."""
-        components, bases = self._components, self._bases
-        maps = [projection(part, basis, size) for part, basis in zip(components, bases)]
+        maps = {
+            name: projection(part, basis, size)
+            for part, (name, basis) in zip(self._components, self._bases.items())
+        }
 
-        def restrict(shape, albedo):
-            return tuple(
-                mean + tf.matmul(parameters - mean, matrix, transpose_b=True)
-                for parameters, (mean, matrix) in zip((shape, albedo), maps)
-            )
+        def restrict(identity):
+            return {
+                name: mean + tf.matmul(identity[name] - mean, matrix, transpose_b=True)
+                for name, (mean, matrix) in maps.items()
+            }
 
         return restrict
 
     @functools.cached_property
     def _bases(self):
-        """Triangular factors of the shape basis [3V, g] and of the albedo basis [3V, |β|].
+        """Triangular factors of the shape basis [3V, g] and of the albedo basis [3V, |β|], by name.
 
         They keep lengths: ‖basis · x‖ = ‖factor · x‖, so that PCA need not be done on vertices.
         """
         face_model = self._predictor.model.face_model
-        shape = face_model.skin(face_model.node_displacements(tf.eye(face_model.shape_size)))
-        bases = tf.reshape(shape, (-1, face_model.shape_size)), face_model.albedo_basis.value
-        return [np.linalg.qr(basis.numpy().astype(np.float64), mode="r") for basis in bases]
+        sizes = {part.name: part.size for part in face_model.identity_layout.parameters}
+        factors = {}
+        for name, of_faces in (("shape", "neutral_vertices"), ("albedo", "albedo")):
+            # Vector by vector; and the mean face, last.
+            rows = {key: tf.zeros((sizes[name] + 1, size)) for key, size in sizes.items()}
+            rows[name] = tf.eye(sizes[name] + 1, sizes[name])
+            faces = getattr(face_model.identity(rows), of_faces).numpy().astype(np.float64)
+            basis = faces[..., :-1] - faces[..., -1:]
+            factors[name] = np.linalg.qr(basis.reshape(-1, sizes[name]), mode="r")
+        return factors
 
 
 def projection(

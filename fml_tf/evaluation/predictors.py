@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -12,15 +11,17 @@ import tensorflow as tf
 
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
-from fml_tf.models.fml_model import CHECKPOINT_FOLDER, MODEL_FILE, FmlModel
+from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor, hold_at_mean
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
-from fml_tf.structures import FaceParameters
+from fml_tf.template.makehuman import load_makehuman
 from fml_tf.xla import without_xla
 
+TRAINING_MEAN = "training mean"
+"""Method that answers the mean of the people that a model learned from, whoever it sees."""
 _MOST_CROPS = 500  # kept at once
 
 Predict = Callable[[str, Sequence[Frame]], Prediction]
@@ -54,15 +55,11 @@ class ModelPredictor:
         for: a face box that a data set gives is taken at its word.
     """
 
-    def __init__(self, model: FmlModel, min_face_size: int = 60, min_confidence: float = 0.3):
+    def __init__(
+        self, model: FaceReconstructor, min_face_size: int = 60, min_confidence: float = 0.3
+    ):
         self.model = model
-        self._settings = CropSettings(
-            margin=model.config.crop_margin,
-            size=model.config.crop_size,
-            min_width=min_face_size,
-            min_confidence=min_confidence,
-            focal_length=model.config.focal_length,
-        )
+        self._settings = CropSettings.of_model(model.config, min_face_size, min_confidence)
         template = model.template
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
@@ -70,12 +67,18 @@ class ModelPredictor:
         self._crops: dict[str, np.ndarray | FaceError] = {}
 
     def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
-        """Mean face, of the first M; then for each M single frames averaged, and pooled features.
+        """Mean faces, of the first M; then for each M single frames averaged, and pooled features.
+
+        The template's "mean face" has poses and lights; the "training mean", of the people that the
+        model learned from and where that is known, is a shape and nothing else.
 
         An M of None takes all frames of a case that show a usable face, so that those of a video
         which do not are no failure.
         """
         methods = [self._method("mean face", num_frames[0], self._predict_mean)]
+        if self.model.training_mean is not None:
+            mean = self._method(TRAINING_MEAN, num_frames[0], self._predict_training_mean)
+            methods.append(mean)
         for count in num_frames:
             label = "all" if count is None else str(count)
             if count != 1:
@@ -143,36 +146,37 @@ class ModelPredictor:
     def _predict_mean(self, _, frames):
         batch = self._batch(frames)
         mask = tf.ones(batch.shape[:2], tf.bool)
-        return self._decode(batch, self._encode(batch, mask, identity_at_mean=True))
+        return self._decode(batch, self._encode(batch, mask, edit_identity=hold_at_mean))
+
+    def _predict_training_mean(self, _, frames):
+        self.crops(frames)  # or an error: no face is predicted where none is seen
+        template = load_makehuman("4k")
+        vertices = self.model.training_mean.astype(np.float64)
+        landmarks = vertices[template.landmark_vertices]
+        return Prediction(Shape(vertices, template.triangles, landmarks))
 
     def predict_pooled(
-        self, _: str, frames: Sequence[Frame], restrict_identity: Callable | None = None
+        self, _: str, frames: Sequence[Frame], edit_identity: EditIdentity | None = None
     ) -> Prediction:
-        """Predicts from pooled features: a `Predict`, restricted as in `FmlModel.encode`."""
+        """Predicts from pooled features: a `Predict`, edited as in `FaceReconstructor.encode`."""
         batch = self._batch(frames)
         mask = tf.ones(batch.shape[:2], tf.bool)
-        parameters = self._encode(batch, mask, restrict_identity=restrict_identity)
+        parameters = self._encode(batch, mask, edit_identity=edit_identity)
         return self._decode(batch, parameters)
 
-    def identity(self, frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
-        """Shape [g] and albedo [|β|] parameters of a person; raises as `crops`."""
+    def identity(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
+        """A person's parameters, [size] by name; raises as `crops`."""
         batch = self._batch(frames)
-        parameters = self._encode(batch, tf.ones(batch.shape[:2], tf.bool))
-        return parameters.shape[0].numpy(), parameters.albedo[0].numpy()
+        identity = self._encode(batch, tf.ones(batch.shape[:2], tf.bool)).identity
+        return {name: values[0].numpy() for name, values in identity.items()}
 
     def _predict_averaged(self, _, frames):
         batch = self._batch(frames)
         singles = tf.transpose(batch, (1, 0, 2, 3, 4))
         fits = self._encode(singles, tf.ones(singles.shape[:2], tf.bool))
-        # The face model is linear in α and β: their mean is the mean of the faces.
-        parameters = FaceParameters(
-            shape=tf.reduce_mean(fits.shape, axis=0, keepdims=True),
-            albedo=tf.reduce_mean(fits.albedo, axis=0, keepdims=True),
-            **{
-                name: tf.stack([getattr(fits, name)[:, 0]])
-                for name in ("rotation", "translation", "expression", "illumination")
-            },
-        )
+        # Face models are linear in the identity's parameters: their mean is the mean of the faces.
+        parameters = fits.map_identity(lambda values: tf.reduce_mean(values, axis=0, keepdims=True))
+        parameters = parameters.map_frames(lambda values: values[:, 0][None])
         return self._decode(batch, parameters)
 
     def _batch(self, frames):
@@ -191,14 +195,13 @@ class ModelPredictor:
             raise ValueError(f"no vertex of the predicted face is seen in crop {unseen[0]}")
         error = photometric_error_rgb(faces.colours, observed, weights)
         distance = _photometric_distance(faces.colours, observed, weights)
-        expressions = model.face_model.expression_displacements(parameters.expression[0])
-        vertices = faces.identity_vertices[..., 0].numpy().astype(np.float64)
+        vertices = faces.identity.neutral_vertices[..., 0].numpy().astype(np.float64)
         return Prediction(
             Shape(vertices, template.triangles, vertices[template.landmark_vertices]),
             FaceFit(
                 landmark_vertices=template.landmark_vertices,
-                albedo=faces.albedo[..., 0].numpy(),
-                expressions=_frames_first(expressions),
+                albedo=faces.identity.albedo[..., 0].numpy(),
+                expressions=_frames_first(faces.displacements),
                 rotation=parameters.rotation[0].numpy(),
                 positions=_frames_first(faces.positions),
                 illumination=parameters.illumination[0].numpy(),
@@ -206,23 +209,9 @@ class ModelPredictor:
                 photometric_distance=distance.numpy(),
             ),
             draw=lambda m: render_frame_pictures(
-                batch[0, m].numpy(), faces, m, 0, template, model.camera
+                batch[0, m].numpy(), faces, m, 0, template, model.camera, model.backend
             ),
         )
-
-
-def checkpoint_hash(run_dir: str | os.PathLike) -> str:
-    """SHA-256 over the newest checkpoint of a training run and its model config.
-
-    Raises:
-      FileNotFoundError: the folder holds none.
-    """
-    run_dir = pathlib.Path(run_dir)
-    newest = tf.train.latest_checkpoint(run_dir / CHECKPOINT_FOLDER)
-    if newest is None:
-        raise FileNotFoundError(f"{run_dir}: holds no checkpoint yet")
-    files = sorted(pathlib.Path(newest).parent.glob(f"{pathlib.Path(newest).name}.*"))
-    return hash_files([run_dir / MODEL_FILE, *files])
 
 
 def hash_files(paths: Sequence[pathlib.Path]) -> str:

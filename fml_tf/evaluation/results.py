@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fml_tf.evaluation.predictors import Method
+from fml_tf.evaluation.predictors import TRAINING_MEAN, Method
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.runner import groups, read_case
 from fml_tf.evaluation.statistics import compare, summarise
@@ -25,7 +25,9 @@ def collect(
       (median, mean, standard deviation over all points of all trials), `failed` trials, the number
       of `trials`, the cases with `too_few_frames` and the method's `note`; `subsets`: the same for
       each part of the data set; `paired`: comparisons of each two methods by the first measure
-      that both have; `cases`: by name and method, the trials with all figures.
+      that both have; `cases`: by name and method, the trials with all figures; `r2`, where
+      `TRAINING_MEAN` is among the methods: by method, 1 less its squared error over that of
+      this constant, by the first measure and over all cases.
     """
     num_frames = protocol.cases()
     cases, distances, subsets = {}, {}, {}
@@ -58,7 +60,29 @@ def collect(
         "cases": cases,
     }
     result["paired"] = _pairs(protocol, result, seed)
+    if TRAINING_MEAN in result["methods"]:
+        result["r2"] = _explained(protocol, result)
     return result
+
+
+def _explained(protocol, result):
+    measure = protocol.measures[0].name
+
+    def squared(case, method):
+        return np.mean(np.square(_figures(case[method], measure)))
+
+    explained = {}
+    for method in result["methods"]:
+        shared = [
+            case
+            for case in result["cases"].values()
+            if all(_figures(case.get(name, []), measure) for name in (method, TRAINING_MEAN))
+        ]
+        if shared and method != TRAINING_MEAN:
+            left = sum(squared(case, method) for case in shared)
+            whole = sum(squared(case, TRAINING_MEAN) for case in shared)
+            explained[method] = _rounded(1.0 - left / whole)
+    return explained
 
 
 def case_figures(result: dict, method: str, measure: str) -> dict[str, float]:

@@ -1,26 +1,87 @@
-"""Photos from files, and colours as bytes."""
+"""Pictures from files, and colours as bytes."""
 
+import io
 import os
 import pathlib
+import warnings
+from typing import BinaryIO
 
-import cv2
 import numpy as np
+from PIL import ExifTags, Image, ImageCms
+
+try:  # an extra: its wheels hold code under the GPL
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+# Pillow knows more formats, some of which start other programs or hold no picture themselves.
+_TAKEN = {"AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
+Image.init()
+_FORMATS = sorted(_TAKEN & Image.OPEN.keys())
+# The largest photos that telephones take have 200 million.
+_MAX_PIXELS = 200_000_000
+Image.MAX_IMAGE_PIXELS = _MAX_PIXELS  # of the whole process: Pillow has no other
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_SRGB = ImageCms.createProfile("sRGB")
+# What the orientation of EXIF asks for; 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Reads a photo as [H, W, 3] uint8 RGB, upright by its EXIF orientation.
+class ImageError(ValueError):
+    """A picture that cannot be read; the message names the file, in one line."""
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file is a picture by its content, readable or not; of a moving one the first.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not an image that OpenCV reads.
     """
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if image is None:
-        raise ValueError(f"{path}: not an image that can be read")
-    return image
+    path = _existing(path)
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
+            return _is_heic(file) or bool(Image.open(file, formats=_FORMATS))
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # of damaged headers Pillow raises whatever they provoke
+        return False
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads a picture as [H, W, 3] uint8 RGB (sRGB by its colour profile, if any), upright by EXIF.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ImageError: not a picture that is read, damaged, cut short, or of too many pixels.
+    """
+    path = _existing(path)
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
+            if pillow_heif is None and _is_heic(file):
+                raise ImageError(f"{path}: HEIC is read only with `pip install pillow-heif`")
+            image = Image.open(file, formats=_FORMATS)
+            if image.width * image.height > _MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return _upright_rgb(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"{path}: more than {_MAX_PIXELS:,} pixels") from None
+    except Exception as error:  # of damaged files Pillow raises whatever they provoke
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "of no format that is read"  # its own text names an object of Python
+        raise ImageError(f"{path}: not an image that can be read ({reason})") from error
 
 
 def to_bytes(colours: np.ndarray) -> np.ndarray:
@@ -29,3 +90,46 @@ def to_bytes(colours: np.ndarray) -> np.ndarray:
     if colours.dtype == np.uint8:
         return colours
     return np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)
+
+
+def _existing(path: str | os.PathLike) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path
+
+
+def _is_heic(file: BinaryIO) -> bool:
+    start = file.read(64)
+    file.seek(0)
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIC and b"avif" not in start
+
+
+def _upright_rgb(image: Image.Image) -> np.ndarray:
+    image.load()
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged note leaves the picture whole
+        orientation = None
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    if image.mode.startswith("I;16"):
+        grey = np.uint8(np.asarray(image) >> 8)
+        return np.stack([grey] * 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise ValueError("more than 16 bits a pixel and channel")
+    return np.array(_to_srgb(image))
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile:
+        if image.mode not in ("L", "RGB", "CMYK"):
+            image = image.convert("RGB")
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "sRGB" not in ImageCms.getProfileDescription(source):
+                return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # damaged, or of another kind of colours: those of the picture stay
+    return image.convert("RGB")

@@ -1,53 +1,41 @@
-"""Reading the frames of a video file."""
+"""Reading the frames of a video file: whole, upright, of square pixels, with their times."""
 
-import contextlib
-import dataclasses
 import os
-import pathlib
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+from fml_tf.files.images import is_picture
+from fml_tf.files.video_stream import NotAVideoError, VideoError, VideoStream
 
-# What goes wrong is told by a VideoError; ffmpeg's own lines (read at the first capture) are not.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+__all__ = [
+    "Frame",
+    "FrameIndex",
+    "NotAVideoError",
+    "VideoError",
+    "check_video",
+    "index_frames",
+    "read_chosen_frames",
+    "read_frames",
+]
 
 
-class VideoError(ValueError):
-    """A video that cannot be read; the message names the file."""
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What the file's header says; streams that were cut short hold fewer frames.
+class Frame(NamedTuple):
+    """A frame of a video.
 
     Attributes:
-      num_frames: 0 where the header does not tell.
-      frames_per_second: 0 where the header does not tell.
+      number: counted from 0 in the order in which frames are shown; damaged ones do not count.
+      seconds: when it is shown, since the start of the video.
+      image: [H, W, 3] uint8 RGB, square pixels.
     """
 
-    num_frames: int
-    frames_per_second: float
+    number: int
+    seconds: float
+    image: np.ndarray
 
 
-def video_info(path: str | os.PathLike) -> VideoInfo:
-    """Reads a video's header.
-
-    Raises:
-      FileNotFoundError: no such file.
-      VideoError: not a video, or its header is lost.
-    """
-    with _open(path) as capture:
-        return VideoInfo(
-            max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))),
-            max(0.0, capture.get(cv2.CAP_PROP_FPS)),
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FrameIndex:
+class FrameIndex(NamedTuple):
     """The frames that a file really holds, in the order in which they are shown.
 
     Attributes:
@@ -60,63 +48,77 @@ class FrameIndex:
     keyframes: np.ndarray
 
 
+def check_video(path: str | os.PathLike) -> None:
+    """Finds out by its content whether a file is a video; a picture, even one that moves, is none.
+
+    Raises:
+      FileNotFoundError: no such file.
+      NotAVideoError: not a video, or its header is lost.
+      VideoError: a video, but of a codec that is not read.
+    """
+    if is_picture(path):
+        raise NotAVideoError(f"{path}: a picture, not a video")
+    with VideoStream(path):
+        pass
+
+
 def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
     """Lists a video's frames from its packets, unless `decode` is set.
 
     Args:
       path: video file.
-      decode: lists the frames that the decoder gives, without keyframes; takes about as long as to
-        read them all. Some packets give none in a damaged file, and in one that was trimmed without
-        encoding it again, whose edit list hides what lies between a keyframe and the trim.
+      decode: lists what `read_frames` gives, without keyframes; takes about as long as to read
+        it. In a damaged file some packets give no frame, in an interlaced one two may give one.
 
     Raises:
       FileNotFoundError: no such file.
       VideoError: not a video, its header is lost, or it holds no frame.
     """
-    seconds, is_key = [], []
-    packets = () if decode else (cv2.CAP_PROP_FORMAT, -1)
-    with _open(path, *packets) as capture:
-        while capture.grab():
-            seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            # A decoder runs ahead of its packets: of which one this tells is not known there.
-            is_key.append(not decode and capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) == 1)
-    if not seconds:
-        raise VideoError(f"{path}: no frame can be decoded")
+    with VideoStream(path) as video:
+        if decode:
+            seconds = np.array([frame.seconds for frame in video.frames()])
+            if not len(seconds):
+                raise VideoError(f"{path}: {video.no_frame}")
+            return FrameIndex(seconds, np.zeros(0, int))
+        packets = list(video.packet_times())
+        if not packets:
+            raise VideoError(f"{path}: {video.no_frame}")
+    seconds, is_key = map(np.array, zip(*packets))
     order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
-    seconds = np.array(seconds)[order]
-    keyframes = np.flatnonzero(np.array(is_key)[order])
-    # Old containers have no proper times: a frame there can't be told by its time after a jump.
-    return FrameIndex(seconds, keyframes if (np.diff(seconds) > 0).all() else keyframes[:1])
+    seconds = seconds[order]
+    # A frame that shares its time with another can't be told by it after a jump.
+    told_apart = (np.diff(seconds) > 0).all() and video.timed
+    return FrameIndex(seconds, np.flatnonzero(is_key[order])[: None if told_apart else 1])
 
 
-def read_frames(path: str | os.PathLike) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields every frame as (frame number, [H, W, 3] uint8 RGB), upright.
+def read_frames(path: str | os.PathLike) -> Iterator[Frame]:
+    """Yields every frame.
 
-    Rotation in the file's metadata (phones held upright) is applied. A file that was cut short
-    gives the frames that are there.
+    What the file says of how its pictures are to be shown is done: they are turned and mirrored,
+    their pixels made square (by enlarging), interlaced ones deinterlaced, colours converted by the
+    file's matrix and range. Their size may change midway. Damaged frames, and those that are made
+    from them, are left out. A file that was cut short gives the frames that are there.
 
     Raises:
       FileNotFoundError: no such file.
       VideoError: not a video, its header is lost, or no frame of it can be decoded.
     """
-    with _open(path) as capture:
-        number = 0
-        while capture.grab():
-            decoded, frame = capture.retrieve()
-            if decoded:
-                yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            number += 1
-    if number == 0:
-        raise VideoError(f"{path}: no frame can be decoded")
+    found = False
+    with VideoStream(path) as video:
+        for frame in video.frames():
+            found = True
+            yield Frame(frame.count, frame.seconds, video.image(frame))
+        if not found:
+            raise VideoError(f"{path}: {video.no_frame}")
 
 
 def read_chosen_frames(
     path: str | os.PathLike, index: FrameIndex, numbers: Iterable[int]
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Iterator[Frame]:
     """Yields chosen frames as `read_frames` does, and spends as little as it can on the others.
 
     Frames between those chosen are decoded, since others hang on them, but not converted; where a
-    keyframe lies far enough ahead, all before it is jumped over. What is damaged is left out.
+    keyframe lies ahead, all before it is jumped over. What is damaged is left out.
 
     Args:
       path: video file.
@@ -127,66 +129,69 @@ def read_chosen_frames(
       FileNotFoundError: no such file.
       VideoError: not a video, or none of the frames can be decoded.
     """
-    missing = []
-    with _open(path) as capture:
-        reader = _Reader(capture, index)
+    asked = found = False
+    with VideoStream(path) as video:
+        reader = _Reader(video, index)
         for number in numbers:
+            asked = True
             frame = reader.read(number)
-            missing.append(frame is None)
             if frame is not None:
-                yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    if missing and all(missing):
-        raise VideoError(f"{path}: no frame can be decoded")
+                found = True
+                yield Frame(number, float(index.seconds[number]), video.image(frame))
+        if asked and not found:
+            raise VideoError(f"{path}: {video.no_frame}")
 
 
 class _Reader:
-    """A capture that knows the number of the frame that it decoded last."""
+    """A stream that knows the number of the frame that it decoded last."""
 
-    # OpenCV starts to decode at the last keyframe that lies this many frames before its aim.
-    _RUN_UP = 16
+    # Frames that a jump passes over at least: it costs as much as some, as decoders begin slowly.
+    _LEAST_JUMP = 8
 
-    def __init__(self, capture: cv2.VideoCapture, index: FrameIndex):
-        self.position = -1
-        self._capture = capture
+    def __init__(self, video: VideoStream, index: FrameIndex):
+        self._video = video
         self._index = index
+        self._may_jump = True
+        # Where times tell frames apart, each is known by the times half way to the next.
+        by_time = (np.diff(index.seconds) > 0).all()
+        self._ends = (index.seconds[1:] + index.seconds[:-1]) / 2 if by_time else None
+        self._begin()
 
-    def read(self, number: int) -> np.ndarray | None:
-        """The frame [H, W, 3] uint8 BGR; None where it is damaged or missing."""
-        keyframes = self._index.keyframes
-        if ((keyframes > self.position) & (keyframes <= number - self._RUN_UP)).any():
-            self._seek(number)
-        while self.position < number:
-            if not self._capture.grab():
-                return None
-            self.position += 1
-        decoded, frame = self._capture.retrieve()
-        return frame if decoded else None
+    def read(self, number: int):
+        """The frame of that number; None where it is damaged or missing."""
+        # Strictly before it: to deinterlace a frame takes the one before.
+        ahead = np.searchsorted(self._index.keyframes, number) - 1
+        if (
+            self._may_jump
+            and ahead >= 0
+            and self._index.keyframes[ahead] > self._number + self._LEAST_JUMP
+        ):
+            self._jump(self._index.keyframes[ahead], number)
+        self._advance(number)
+        return self._frame if self._number == number else None
 
-    def _seek(self, number: int) -> None:
-        # OpenCV reckons with an even frame rate. Where the rate varies it lands near by: the time
-        # tells where, and it must not be behind the frame, since there is no way back.
-        frames_per_second = self._capture.get(cv2.CAP_PROP_FPS)
-        seconds = self._index.seconds
-        self._capture.set(cv2.CAP_PROP_POS_FRAMES, int(seconds[number] * frames_per_second))
-        landed = self._capture.grab()
-        time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        self.position = int(np.abs(seconds - time).argmin())
-        if not landed or self.position > number:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-            self.position = -1
+    def _jump(self, keyframe: int, number: int) -> None:
+        # Some containers can't seek, others land anywhere: there is no way back from too far ahead.
+        frames = self._video.frames_from(float(self._index.seconds[keyframe]))
+        self._may_jump = frames is not None
+        if frames is not None:
+            self._frames, self._number = frames, -1
+            self._advance(keyframe)
+            self._may_jump = self._number <= number
+        if not self._may_jump:
+            self._video.restart()
+            self._begin()
 
+    def _begin(self) -> None:
+        self._frames = self._video.frames()
+        self._frame, self._number = None, -1
 
-@contextlib.contextmanager
-def _open(path: str | os.PathLike, *parameters: int) -> Iterator[cv2.VideoCapture]:
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    # One thread: many clips are prepared at a time, each by a process of its own.
-    parameters = (cv2.CAP_PROP_N_THREADS, 1, *parameters)
-    capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG, parameters)
-    try:
-        if not capture.isOpened():
-            raise VideoError(f"{path}: not a video that can be read")
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        yield capture
-    finally:
-        capture.release()
+    def _advance(self, number: int) -> None:
+        while self._number < number:
+            self._frame = next(self._frames, None)
+            if self._frame is None:
+                self._number = len(self._index.seconds)
+            elif self._ends is not None:
+                self._number = int(np.searchsorted(self._ends, self._frame.seconds))
+            else:
+                self._number = self._frame.count

@@ -73,3 +73,17 @@ def procrustes(
     rotation = (u * signs) @ vt
     scale = (singular_values * signs).sum() / (spread**2).sum() if with_scale else 1.0
     return Similarity(float(scale), rotation, target_centre - scale * rotation @ source_centre)
+
+
+def aligned_rmse(shape: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared vertex distance after similarity alignment.
+
+    Args:
+      shape: [P, 3] mm.
+      truth: [P, 3] mm, in correspondence.
+
+    Returns:
+      mm.
+    """
+    aligned = procrustes(shape, truth).apply(shape)
+    return float(np.sqrt(np.mean(np.sum((aligned - truth) ** 2, axis=-1))))

@@ -2,6 +2,22 @@
 
 import tensorflow as tf
 
+from fml_tf.losses.base import Loss, LossValue
+from fml_tf.models.reconstructor import FaceReconstructor
+
+
+class ExpressionLoss(Loss):
+    """`expression_loss` of a model's basis."""
+
+    def __init__(self, model: FaceReconstructor):
+        with tf.init_scope():
+            self._sigma = tf.constant(model.expression_basis.sigma, tf.float32)
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        del faces
+        return LossValue(expression_loss(parameters.expression, self._sigma, batch.frame_mask))
+
 
 def expression_loss(expression, sigma, frame_mask):
     """Σ_f Σ_u (δ_u / σ_u)², mean over people.

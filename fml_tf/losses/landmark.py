@@ -7,6 +7,38 @@ point (multi-level face model paper, section 6.1).
 
 import tensorflow as tf
 
+from fml_tf.losses.base import Loss, LossValue
+from fml_tf.models.reconstructor import FaceReconstructor
+
+
+class LandmarkLoss(Loss):
+    """`landmark_loss` with the sliding contour of a template; measures `landmark_px`."""
+
+    def __init__(self, model: FaceReconstructor):
+        self._camera = model.camera
+        with tf.init_scope():
+            self._landmark_vertices = tf.constant(model.template.landmark_vertices)
+            self._contour_candidates = tf.constant(model.template.contour_candidates)
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        del parameters
+        num_people, num_frames = tf.unstack(tf.shape(batch.frame_mask))
+        mask = tf.reshape(batch.frame_mask, [-1])
+        detected = tf.reshape(batch.landmarks, (-1, *batch.landmarks.shape[2:]))
+        confidence = tf.reshape(batch.landmark_confidence, (-1, detected.shape[1]))
+        indices = slide_contour(
+            faces.vertices,
+            self._landmark_vertices,
+            self._contour_candidates,
+            detected,
+            self._camera,
+        )
+        projected = gather_landmarks(faces.positions, indices)
+        error = landmark_error_px(projected, detected)
+        loss = landmark_loss(projected, detected, confidence, mask, self._camera.width, num_people)
+        return LossValue(loss, {"landmark_px": tf.reshape(error, (num_people, num_frames))})
+
 
 def slide_contour(vertices, landmark_vertices, contour_candidates, detected, camera):
     """Picks the vertex that stands for each landmark in each frame.

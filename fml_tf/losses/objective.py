@@ -1,74 +1,125 @@
-"""The training objective: the weighted sum of the terms (paper, equations (8) and (9))."""
+"""The training objective: a weighted sum of terms by name (paper, equations (8) and (9))."""
 
-import dataclasses
+import math
+import typing
+from collections.abc import Mapping
 
 import tensorflow as tf
 
+from fml_tf.config import TrainConfig
+from fml_tf.losses.base import Loss
+from fml_tf.losses.expression import ExpressionLoss
+from fml_tf.losses.landmark import LandmarkLoss
+from fml_tf.losses.photometric import PhotometricLoss
+from fml_tf.losses.smoothness import SmoothnessLoss
+from fml_tf.losses.sparsity import SparsityLoss
+from fml_tf.losses.truth import (
+    DensePositionLoss,
+    NeutralShapeLoss,
+    RotationLoss,
+    TrueAlbedoLoss,
+    TrueExpressionLoss,
+)
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 
-@dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """Weights λ of the terms; the defaults are those printed in the paper's supplemental.
+LOSSES = {
+    "photometric": PhotometricLoss,
+    "landmark": LandmarkLoss,
+    "smoothness": SmoothnessLoss,
+    "sparsity": SparsityLoss,
+    "expression": ExpressionLoss,
+    "true_position": DensePositionLoss,
+    "true_shape": NeutralShapeLoss,
+    "true_expression": TrueExpressionLoss,
+    "true_albedo": TrueAlbedoLoss,
+    "true_rotation": RotationLoss,
+}
+"""Classes of terms by name; the weight of a term is the config's field `<name>_weight`."""
 
-    The units that the printed weights depend on are not given in the paper; ours are in each
-    term's docstring.
+PAPER_WEIGHTS = {
+    "photometric": 1.6,
+    "landmark": 4.7,
+    "smoothness": 1e-3,
+    "sparsity": 1e-7,
+    "expression": 1e-8,
+}
+"""As printed in the paper's supplemental; the units they depend on are not. Ours: see each term."""
+
+
+def loss_weights(config: TrainConfig) -> dict[str, float]:
+    """The weight of each term of `LOSSES`."""
+    return {name: getattr(config, f"{name}_weight") for name in LOSSES}
+
+
+class Evaluation(tf.experimental.ExtensionType):
+    """What an objective says of a batch.
 
     Attributes:
-      photometric: λ_pho times the number of vertices. The paper prints λ_pho = 1.6/|V|: this
-        holds the 1.6, and the number of the template's vertices divides it in `weigh`.
-      landmark: λ_lan.
-      smoothness: λ_smo.
-      sparsity: λ_spa.
-      expression: λ_ble.
-
-    Raises:
-      ValueError: a weight is negative or not finite.
+      total: scalar, the sum of the terms.
+      terms: scalars by name, weighted.
+      measures: [B, M] by name, see `LossValue`.
     """
 
-    photometric: float = 1.6
-    landmark: float = 4.7
-    smoothness: float = 1e-3
-    sparsity: float = 1e-7
-    expression: float = 1e-8
-
-    def __post_init__(self):
-        for name, weight in dataclasses.asdict(self).items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"loss weight {name} must be finite and >= 0, got {weight}")
+    total: tf.Tensor
+    terms: typing.Mapping[str, tf.Tensor]
+    measures: typing.Mapping[str, tf.Tensor]
 
 
-PAPER_WEIGHTS = LossWeights()
-
-
-class LossTerms(tf.experimental.ExtensionType):
-    """One scalar a term, each a mean over people."""
-
-    photometric: tf.Tensor
-    landmark: tf.Tensor
-    smoothness: tf.Tensor
-    sparsity: tf.Tensor
-    expression: tf.Tensor
-
-    def as_dict(self):
-        """The terms by name, in the order of the objective."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(LossWeights)}
-
-
-def weigh(terms, weights, num_vertices):
-    """Multiplies each term of `LossTerms` with its weight.
+class Objective:
+    """What a batch costs.
 
     Args:
-      terms: `LossTerms`.
-      weights: `LossWeights`.
-      num_vertices: |V|, the number of the template's vertices (see `LossWeights.photometric`).
+      losses: terms with their weights, by name.
 
-    Returns:
-      `LossTerms`, what each term adds to the objective.
+    Raises:
+      ValueError: a weight that is negative or not finite, or no term.
     """
-    scales = dataclasses.asdict(weights)
-    scales["photometric"] /= num_vertices
-    return LossTerms(**{name: scales[name] * term for name, term in terms.as_dict().items()})
+
+    def __init__(self, losses: Mapping[str, tuple[float, Loss]]):
+        for name, (weight, _) in losses.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"loss weight {name} must be finite and >= 0, got {weight}")
+        if not losses:
+            raise ValueError("the objective has no term: all weights are zero")
+        self._losses = dict(losses)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms, in order."""
+        return tuple(self._losses)
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether a term reads `batch.truth`."""
+        return any(loss.needs_truth for _, loss in self._losses.values())
+
+    def evaluate(
+        self, batch: MultiFrameBatch, parameters: FaceParameters, faces: DecodedFaces
+    ) -> Evaluation:
+        """All terms and measures of a decoded batch."""
+        terms, measures = {}, {}
+        for name, (weight, loss) in self._losses.items():
+            value = loss(batch, parameters, faces)
+            terms[name] = weight / loss.normaliser * value.value
+            measures |= value.measures
+        return Evaluation(total=tf.add_n(list(terms.values())), terms=terms, measures=measures)
 
 
-def total_loss(terms, weights, num_vertices):
-    """The objective: the sum of the weighed terms, a scalar. Arguments as those of `weigh`."""
-    return tf.add_n(list(weigh(terms, weights, num_vertices).as_dict().values()))
+def build_objective(model: FaceReconstructor, weights: Mapping[str, float]) -> Objective:
+    """Builds the terms whose weight is not zero, in the order of `LOSSES`.
+
+    Raises:
+      ValueError: an unknown name, a weight as in `Objective`, or a term that does not go with the
+        model.
+    """
+    unknown = weights.keys() - LOSSES.keys()
+    if unknown:
+        raise ValueError(f"no such loss: {', '.join(unknown)}; there are {', '.join(LOSSES)}")
+    return Objective(
+        {
+            name: (weights[name], loss_class(model))
+            for name, loss_class in LOSSES.items()
+            if weights.get(name)
+        }
+    )

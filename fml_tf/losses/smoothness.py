@@ -2,6 +2,31 @@
 
 import tensorflow as tf
 
+from fml_tf.losses.base import Loss, LossValue
+from fml_tf.models.reconstructor import FaceReconstructor
+
+
+class SmoothnessLoss(Loss):
+    """`smoothness_loss` of a face model on a deformation graph.
+
+    Raises:
+      ValueError: the face model has no graph.
+    """
+
+    def __init__(self, model: FaceReconstructor):
+        graph = getattr(model.face_model, "graph", None)
+        if graph is None:
+            raise ValueError(
+                f"the smoothness loss needs a deformation graph, which {model.name} has not"
+            )
+        with tf.init_scope():
+            self._edges = tf.constant(graph.edges)
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        del batch, parameters
+        return LossValue(smoothness_loss(faces.identity.extras["node_displacements"], self._edges))
+
 
 def smoothness_loss(node_displacements, edges):
     """Σ_i Σ_{j∈N_i} ‖t_i − t_j‖², mean over people: a linearised membrane energy.

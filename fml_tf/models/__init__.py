@@ -1,1 +1,1 @@
-"""What is learned: the face model, the Siamese networks and the model that joins them."""
+"""Encoders, face models, and the reconstructor that joins one of each with the camera."""

@@ -87,13 +87,14 @@ def _look_through(
     follower = FaceFollower(detector, settings.min_confidence)
     cuts, unseen = CutDetector(), set(looked_at)
     people, rejected = collections.defaultdict(list), collections.Counter()
-    for number, image in read_chosen_frames(path, index, _with_glances(index.seconds, looked_at)):
+    for number, seconds, image in read_chosen_frames(
+        path, index, _with_glances(index.seconds, looked_at)
+    ):
         if cuts.is_cut(image):
             follower.cut()
         if number not in unseen:
             continue
         unseen.remove(number)
-        seconds = float(index.seconds[number])
         try:
             tracked = face_track and _square(face_track.box_at(seconds), image)
             face = follower.find(image, tracked)

@@ -60,7 +60,7 @@ class MultiFrameImage:
       rotation: [M, 3] float32, head pose of the mean face, rotation vectors in camera space.
       frame_numbers: [M] int32, counted from 0 in the video file.
       seconds: [M] float32, when they are shown, since the start of the video.
-      crop_transforms: [M, 2, 3] float32, affine maps from source to crop px.
+      crop_transform: [M, 2, 3] float32, affine maps from source to crop px.
     """
 
     frames: np.ndarray
@@ -69,7 +69,7 @@ class MultiFrameImage:
     rotation: np.ndarray
     frame_numbers: np.ndarray
     seconds: np.ndarray
-    crop_transforms: np.ndarray
+    crop_transform: np.ndarray
 
 
 def prepare_clip(
@@ -228,5 +228,5 @@ def _stack(image: Sequence[Candidate]) -> MultiFrameImage:
         rotation=np.stack([frame.pose.rotation for frame in frames]),
         frame_numbers=np.array([candidate.number for candidate in image], np.int32),
         seconds=np.array([candidate.seconds for candidate in image], np.float32),
-        crop_transforms=np.stack([f.transform.matrix for f in frames]).astype(np.float32),
+        crop_transform=np.stack([f.transform.matrix for f in frames]).astype(np.float32),
     )

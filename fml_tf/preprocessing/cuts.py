@@ -19,21 +19,25 @@ class CutDetector:
     """Compares each frame of a video with the one before."""
 
     def __init__(self):
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self._last: tuple[tuple[int, ...], np.ndarray, np.ndarray] | None = None
 
     def is_cut(self, image: np.ndarray) -> bool:
-        """Whether another shot begins with this image [H, W, 3] uint8; False for the first."""
+        """Whether another shot begins with this image [H, W, 3] uint8; False for the first.
+
+        One of another size is another shot's: what was found in the last has no place in it.
+        """
         stride = max(1, min(image.shape[:2]) // (4 * _SIZE))  # a little aliasing does no harm
         thumbnail = cv2.resize(
             image[::stride, ::stride], (_SIZE, _SIZE), interpolation=cv2.INTER_AREA
         )
         colours, shapes = colour_shares(thumbnail), _shapes(thumbnail)
-        last, self._last = self._last, (colours, shapes)
+        last, self._last = self._last, (image.shape, colours, shapes)
         if last is None:
             return False
         return bool(
-            colour_change(colours, last[0]) > _LARGEST_CHANGE
-            or shapes @ last[1] < _LEAST_CORRELATION
+            image.shape != last[0]
+            or colour_change(colours, last[1]) > _LARGEST_CHANGE
+            or shapes @ last[2] < _LEAST_CORRELATION
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fml_tf.config import ModelConfig
 from fml_tf.geometry.crop import (
     DEFAULT_MARGIN,
     DEFAULT_SIZE,
@@ -61,6 +62,13 @@ class CropSettings:
     min_width: int = 200
     min_confidence: float = 0.5
     focal_length: float = 4.5
+
+    @classmethod
+    def of_model(cls, config: ModelConfig, min_width: int, min_confidence: float):
+        """The crops that a model takes, with thresholds of one's own."""
+        return cls(
+            config.crop_margin, config.crop_size, min_width, min_confidence, config.focal_length
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

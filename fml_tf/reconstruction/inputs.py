@@ -4,20 +4,27 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from fml_tf.files.images import read_image
-from fml_tf.files.video import SUFFIXES, read_frames, video_info
+from fml_tf.files.images import is_picture, read_image
+from fml_tf.files.names import printable
+from fml_tf.files.video import Frame, NotAVideoError, check_video, index_frames, read_frames
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.frame_choice import choose_frames, sharpness, usable_frames
 from fml_tf.preprocessing.prepare import FaceError, PreparedFrame
 
 Prepare = Callable[[np.ndarray], PreparedFrame]
 """`prepare_image` with all but the image ([H, W, 3] uint8 RGB) given."""
+
+Photo = str | os.PathLike | np.ndarray
+"""A path, or [H, W, 3] uint8 RGB."""
+Source = str | os.PathLike | Sequence[Photo]
+"""What shows one person: the path of a photo, of a folder of photos or of a video; or photos."""
 
 # Frames of a video among which the diverse ones are chosen: the choice compares all pairs.
 _MAX_CANDIDATES = 400
@@ -60,42 +67,61 @@ class VideoScan:
 
 
 def is_video(path: str | os.PathLike) -> bool:
-    """Whether the name is that of a video file."""
-    return pathlib.Path(path).suffix.lower() in SUFFIXES
-
-
-def prepare_photos(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
-    """Crops one photo, or all photos in a folder, which show one person.
-
-    In a folder, files that are no image or show no usable face are passed over with a warning;
-    hidden files and folders inside without one.
-
-    Args:
-      path: an image file or a folder.
-      prepare: finds and crops the face of an image.
-      max_frames: stop after so many usable photos, in the order of their names; 0 takes all.
+    """Whether the content of a file is a video; not that of a picture, nor a folder's.
 
     Raises:
       FileNotFoundError: no such file or folder.
-      ValueError: not an image, no usable face in the photo, or no usable photo in the folder.
+      ValueError: neither, or a video that cannot be read.
     """
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        return _frames([path.name], range(1), [_prepare_photo(path, prepare)])
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    if os.path.isdir(path) or is_picture(path):
+        return False
+    try:
+        check_video(path)
+    except NotAVideoError:
+        raise ValueError(f"{path}: neither an image nor a video that can be read") from None
+    return True
+
+
+def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> FaceFrames:
+    """Crops one photo, all photos in a folder, or several photos, which show one person.
+
+    Of several, those that are no image or show no usable face are passed over with a warning;
+    hidden files and folders inside a folder without one.
+
+    Args:
+      source: an image file, a folder, or photos.
+      prepare: finds and crops the face of an image.
+      max_frames: stop after so many usable photos, of a folder in the order of their names; 0 takes
+        all.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: not an image, no usable face in the photo, or no usable photo among several.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        if not path.is_dir():
+            return _frames([printable(path.name)], range(1), [_prepare_photo(path, prepare)])
+        photos = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        whole = f"{path}: none of its {len(photos)} files"
+    else:
+        photos = source
+        whole = f"none of {len(photos)} photos"
     names, prepared = [], []
-    for file in tqdm.tqdm(files, "photos", unit="photo", disable=len(files) < 2):
+    for number, photo in enumerate(
+        tqdm.tqdm(photos, "photos", unit="photo", disable=len(photos) < 2)
+    ):
         if max_frames and len(prepared) == max_frames:
             break
         try:
-            prepared.append(_prepare_photo(file, prepare))
-            names.append(file.name)
-        except ValueError as error:
-            logging.warning("passed over: %s", error)
+            prepared.append(_prepare_photo(photo, prepare))
+            names.append(_name(photo, number))
+        except (FileNotFoundError, ValueError) as error:
+            logging.warning("passed over: %s", printable(str(error)))
     if not prepared:
-        raise ValueError(f"{path}: none of its {len(files)} files is a photo with a usable face")
-    if len(names) < len(files) and not max_frames:
-        logging.warning("%d of %d files passed over", len(files) - len(names), len(files))
+        raise ValueError(f"{whole} is a photo with a usable face")
+    if len(names) < len(photos) and not max_frames:
+        logging.warning("%d of %d files passed over", len(photos) - len(names), len(photos))
     return _frames(names, range(len(names)), prepared)
 
 
@@ -114,7 +140,7 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
     transforms, rotations, sharpnesses = {}, [], []
     rejected = collections.Counter()
     num_frames = 0
-    for number, image in read_video(path, max_frames, "finding faces"):
+    for number, _, image in read_video(path, max_frames, "finding faces"):
         num_frames = number + 1
         try:
             frame = prepare(image)
@@ -148,35 +174,42 @@ def cut_frames(scan: VideoScan, numbers: Collection[int]) -> FaceFrames:
     """Cuts the crops of the frames with these numbers out of a scanned video."""
     crops = {
         number: crop_image(image, scan.transforms[number])
-        for number, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
+        for number, _, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
         if number in numbers
     }
     return FaceFrames(
-        names=tuple(f"{scan.path.name}:{number}" for number in crops),
+        names=tuple(f"{printable(scan.path.name)}:{number}" for number in crops),
         numbers=np.array(list(crops), np.int32),
         crops=np.stack(list(crops.values())),
         transforms=tuple(scan.transforms[number] for number in crops),
     )
 
 
-def read_video(
-    path: str | os.PathLike, max_frames: int, description: str
-) -> Iterator[tuple[int, np.ndarray]]:
+def read_video(path: str | os.PathLike, max_frames: int, description: str) -> Iterator[Frame]:
     """`video.read_frames` with a progress bar, cut after `max_frames` (0: all)."""
-    total = video_info(path).num_frames
-    total = min(total, max_frames) if total and max_frames else total or max_frames or None
-    for number, image in tqdm.tqdm(read_frames(path), description, total, unit="frame"):
-        if max_frames and number >= max_frames:
+    total = min(len(index_frames(path).seconds), max_frames or sys.maxsize)
+    for frame in tqdm.tqdm(read_frames(path), description, total, unit="frame"):
+        if max_frames and frame.number >= max_frames:
             break
-        yield number, image
+        yield frame
 
 
-def _prepare_photo(path: pathlib.Path, prepare: Prepare) -> PreparedFrame:
-    image = read_image(path)
+def _prepare_photo(photo: Photo, prepare: Prepare) -> PreparedFrame:
+    if isinstance(photo, np.ndarray):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+            raise ValueError(f"a photo is [H, W, 3] uint8 RGB, not {photo.dtype}{photo.shape}")
+        return prepare(photo)
+    image = read_image(photo)
     try:
         return prepare(image)
     except FaceError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{photo}: {error}") from error
+
+
+def _name(photo: Photo, number: int) -> str:
+    if isinstance(photo, np.ndarray):
+        return f"photo {number}"
+    return printable(pathlib.Path(photo).name)
 
 
 def _frames(names: Collection[str], numbers: range, prepared: list[PreparedFrame]) -> FaceFrames:

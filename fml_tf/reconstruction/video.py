@@ -1,15 +1,16 @@
 """The reconstructed face laid over every frame of its video."""
 
+import itertools
 import os
 from collections.abc import Iterator
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 
-from fml_tf.files.video import video_info
+from fml_tf.files.video import Frame
+from fml_tf.files.video_writer import write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import VideoScan, read_video
 from fml_tf.reconstruction.reconstruction import follow_frames
 from fml_tf.rendering.camera import PerspectiveCamera
@@ -17,49 +18,49 @@ from fml_tf.rendering.pictures import blend, render_face
 
 # Frames that go through the network together, beside those of the identity.
 _CHUNK = 16
-# Where the file does not tell.
-_DEFAULT_FRAMES_PER_SECOND = 25.0
 # Faces that are larger in the source are rendered at this size, px, and scaled up: time grows with
 # the area, and colours between vertices hold no finer detail.
 _MAX_RENDER_SIZE = 360
 
 
 def write_overlay_video(
-    path: str | os.PathLike, model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
+    path: str | os.PathLike, model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> None:
-    """Writes an H.264 video of the source's size and rate with the face over every frame.
+    """Writes an H.264 video of the source's size with the face over every frame, at its time.
 
     The identity is fixed by `identity_crops`; pose, expression and light are each frame's own.
     Frames in which no face was found stay as they are. Sides of an odd number of pixels, which
-    H.264 (4:2:0) cannot have, grow by one. Sound is not kept.
+    H.264 (4:2:0) cannot have, grow by one. Where the size of the source's pictures changes midway,
+    they are fitted into the size of the first. Sound is not kept.
 
     Args:
       path: of the .mp4 file.
       model: the model.
       scan: of the source video.
       identity_crops: [M, S, S, 3] uint8 RGB, the frames that the identity is pooled over.
+
+    Raises:
+      NotWrittenError: it cannot be written to its end.
     """
-    frames_per_second = video_info(scan.path).frames_per_second or _DEFAULT_FRAMES_PER_SECOND
-    writer = None
-    try:
-        for image in _overlay_frames(model, scan, identity_crops):
-            height, width = image.shape[:2]
-            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-            if writer is None:
-                writer = imageio_ffmpeg.write_frames(
-                    os.fspath(path),
-                    (image.shape[1], image.shape[0]),
-                    fps=frames_per_second,
-                    codec="libx264",
-                    quality=7,
-                    macro_block_size=2,
-                    ffmpeg_log_level="error",
-                )
-                writer.send(None)
-            writer.send(np.ascontiguousarray(image))
-    finally:
-        if writer is not None:
-            writer.close()
+    frames = _overlay_frames(model, scan, identity_crops)
+    first = next(frames)
+    size = first.image.shape[1::-1]
+    write_video(
+        path, ((f.seconds, _fitted(f.image, size)) for f in itertools.chain([first], frames))
+    )
+
+
+def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture as large as fits into (width, height), amid black."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    scale = min(size[0] / width, size[1] / height)
+    inside = (round(scale * width), round(scale * height))
+    left, top = (size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2
+    fitted = np.zeros((size[1], size[0], 3), np.uint8)
+    fitted[top : top + inside[1], left : left + inside[0]] = cv2.resize(image, inside)
+    return fitted
 
 
 def place_overlay(
@@ -67,7 +68,7 @@ def place_overlay(
     vertices: np.ndarray,
     colours: np.ndarray,
     transform: CropTransform,
-    model: FmlModel,
+    model: FaceReconstructor,
 ) -> np.ndarray:
     """Renders a face into the full source image at its crop's place.
 
@@ -85,7 +86,7 @@ def place_overlay(
     size = min(width, _MAX_RENDER_SIZE)
     focal_length_px = model.camera.focal_length_px * size / model.camera.width
     camera = PerspectiveCamera(focal_length_px, size, size)
-    picture, coverage = render_face(vertices, colours, model.template, camera)
+    picture, coverage = render_face(vertices, colours, model.template, camera, model.backend)
     if size < width:
         picture = cv2.resize(picture, (width, width))
         coverage = cv2.resize(coverage, (width, width))
@@ -101,11 +102,11 @@ def place_overlay(
 
 
 def _overlay_frames(
-    model: FmlModel, scan: VideoScan, identity_crops: np.ndarray
-) -> Iterator[np.ndarray]:
+    model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
+) -> Iterator[Frame]:
     frames = []
-    for number, image in read_video(scan.path, scan.num_frames, "overlay"):
-        frames.append((image, scan.transforms.get(number)))
+    for frame in read_video(scan.path, scan.num_frames, "overlay"):
+        frames.append((frame, scan.transforms.get(frame.number)))
         if len(frames) == _CHUNK:
             yield from _overlay_chunk(model, frames, identity_crops)
             frames = []
@@ -114,21 +115,22 @@ def _overlay_frames(
 
 
 def _overlay_chunk(
-    model: FmlModel,
-    frames: list[tuple[np.ndarray, CropTransform | None]],
+    model: FaceReconstructor,
+    frames: list[tuple[Frame, CropTransform | None]],
     identity_crops: np.ndarray,
-) -> Iterator[np.ndarray]:
-    crops = [crop_image(image, transform) for image, transform in frames if transform]
+) -> Iterator[Frame]:
+    crops = [crop_image(frame.image, transform) for frame, transform in frames if transform]
     if crops:
         # Always as many: each new number of frames would compile the decoder again.
         crops += [crops[-1]] * (_CHUNK - len(crops))
         faces = model.decode(follow_frames(model, identity_crops, np.stack(crops)))
         vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
     index = 0
-    for image, transform in frames:
+    for frame, transform in frames:
         if transform is not None:
             image = place_overlay(
-                image, vertices[..., index], colours[..., index], transform, model
+                frame.image, vertices[..., index], colours[..., index], transform, model
             )
+            frame = frame._replace(image=image)
             index += 1
-        yield image
+        yield frame

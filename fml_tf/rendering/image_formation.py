@@ -3,8 +3,9 @@
 import tensorflow as tf
 
 from fml_tf.geometry.normals import OneRing, vertex_normals
-from fml_tf.rendering.camera import PerspectiveCamera, project
-from fml_tf.rendering.illumination import shade
+from fml_tf.rendering.backend import RenderingBackend
+from fml_tf.rendering.camera import PerspectiveCamera
+from fml_tf.rendering.fast import FAST
 from fml_tf.rendering.pose import rotate, rotation_matrix
 from fml_tf.rendering.visibility import front_facing, inside_crop
 from fml_tf.structures import FaceParameters
@@ -18,6 +19,7 @@ def form_faces(
     parameters: FaceParameters,
     one_ring: OneRing,
     camera: PerspectiveCamera,
+    backend: RenderingBackend = FAST,
 ):
     """Poses and shades the faces that a face model made: equation (3), pose, equation (7).
 
@@ -28,6 +30,7 @@ def form_faces(
       parameters: of which pose and light are read.
       one_ring: rings of the mesh.
       camera: the crop's camera.
+      backend: what projects and shades.
 
     Returns:
       vertices, normals, positions, colours and visibility as in `DecodedFaces`.
@@ -37,13 +40,15 @@ def form_faces(
     # Before the translation: at the camera's distance the last digit of float32 is 1e-4 mm, of
     # edges that are a fraction of a millimetre.
     normals = vertex_normals(rotated, one_ring)
-    vertices, positions, colours, visible = _form_image(
+    form_image = _form_image_by_xla if backend.xla else _form_image
+    vertices, positions, colours, visible = form_image(
         rotated,
         normals,
         albedo,
         merge_frames(parameters.translation),
         merge_frames(parameters.illumination),
         camera,
+        backend,
     )
     return vertices, normals, positions, colours, visible
 
@@ -68,11 +73,14 @@ def _rotate_frames(identity_vertices, expression_displacements, rotation):
     return rotate(vertices, rotation_matrix(rotation))
 
 
-@xla_cluster
-def _form_image(rotated, normals, albedo, translation, illumination, camera):
+def _form_image(rotated, normals, albedo, translation, illumination, camera, backend):
     """Camera-space vertices [V, 3, N], positions [V, 2, N], colours [V, 3, N], visible [V, N]."""
     vertices = rotated + tf.transpose(translation)
-    positions = project(vertices, camera)
-    colours = shade(_repeat_frames(albedo, tf.shape(illumination)[0]), normals, illumination)
+    positions = backend.project(vertices, camera)
+    albedo = _repeat_frames(albedo, tf.shape(illumination)[0])
+    colours = backend.shade(albedo, normals, illumination)
     visible = front_facing(vertices, normals) & inside_crop(positions, camera)
     return vertices, positions, colours, visible
+
+
+_form_image_by_xla = xla_cluster(_form_image)

@@ -4,8 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.files.images import to_bytes
+from fml_tf.rendering.backend import RenderingBackend
 from fml_tf.rendering.camera import PerspectiveCamera
-from fml_tf.rendering.rasterizer import interpolate, rasterize
+from fml_tf.rendering.fast import FAST
 from fml_tf.structures import DecodedFaces
 from fml_tf.template.face_template import FaceTemplate
 
@@ -20,7 +21,11 @@ _LAMP = np.array([0.25, 0.35, 0.9]) / np.linalg.norm([0.25, 0.35, 0.9])
 
 
 def render_face(
-    vertices: np.ndarray, attributes: np.ndarray, template: FaceTemplate, camera: PerspectiveCamera
+    vertices: np.ndarray,
+    attributes: np.ndarray,
+    template: FaceTemplate,
+    camera: PerspectiveCamera,
+    backend: RenderingBackend = FAST,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Renders vertex attributes over the template's face region, anti-aliased.
 
@@ -32,6 +37,7 @@ def render_face(
       attributes: [V, C].
       template: gives triangles and the region.
       camera: size and focal length of the picture.
+      backend: what draws.
 
     Returns:
       The attributes [H, W, C], zero where no face is, and the share of each pixel that the face
@@ -42,11 +48,13 @@ def render_face(
         width=_SUPERSAMPLING * camera.width,
         height=_SUPERSAMPLING * camera.height,
     )
-    fragments = rasterize(vertices, template.triangles, fine, cull_backfaces=True)
     # The region's edge runs across the triangles on it, half way: smoother than along their edges.
     of_face = np.float32(template.regions["face"])[:, None]
     attributes = np.concatenate([attributes, of_face], axis=1)
-    values = interpolate(attributes, template.triangles, fragments).numpy()
+    values, _ = backend.render(
+        vertices[..., None], attributes[..., None], template.triangles, fine, cull_backfaces=True
+    )
+    values = values[0].numpy()
     shown = np.float32(values[..., -1:] > 0.5)
     coverage = _shrink(shown)
     return _shrink(values[..., :-1] * shown) / np.maximum(coverage, 1e-6), coverage[..., 0]
@@ -59,16 +67,18 @@ def render_frame_pictures(
     person_index: int,
     template: FaceTemplate,
     camera: PerspectiveCamera,
+    backend: RenderingBackend = FAST,
 ) -> dict[str, np.ndarray]:
     """Renders one frame's reconstruction as pictures of the crop's size.
 
     Args:
       frame: [H, W, 3] the crop, float in [0, 1] or uint8.
-      decoded: of `FmlModel.decode`.
+      decoded: of `FaceReconstructor.decode`.
       frame_index: of the frame among the N of `decoded`.
       person_index: of its person among the B.
       template: the model's.
       camera: the model's.
+      backend: what draws.
 
     Returns:
       [H, W, 3] uint8 by name: "input"; "overlay", the shaded face over the input; "geometry" as
@@ -77,11 +87,11 @@ def render_frame_pictures(
     """
     frame = to_bytes(frame)
     colours = decoded.colours[..., frame_index].numpy()
-    albedo = decoded.albedo[..., person_index].numpy()
+    albedo = decoded.identity.albedo[..., person_index].numpy()
     normals = decoded.normals[..., frame_index].numpy()
     attributes = np.concatenate([colours, albedo, shading(colours, albedo), normals], axis=1)
     vertices = decoded.vertices[..., frame_index].numpy()
-    values, coverage = render_face(vertices, attributes, template, camera)
+    values, coverage = render_face(vertices, attributes, template, camera, backend)
     colours, albedo, light, normals = np.split(values, 4, axis=-1)
     grey = np.repeat(_CLAY * clay(normals), 3, axis=-1)
     background = np.full(frame.shape, BACKGROUND, np.float32)

@@ -49,3 +49,19 @@ def rotate(vectors, rotation):
       [V, 3, N].
     """
     return multiply_per_frame(vectors, tf.linalg.matrix_transpose(rotation))
+
+
+def rotation_vector(rotation):
+    """Rotation vectors of rotation matrices, the inverse of `rotation_matrix`.
+
+    Args:
+      rotation: [N, 3, 3]; exact below half a turn.
+
+    Returns:
+      [N, 3] axis times angle, radian.
+    """
+    skew = rotation - tf.linalg.matrix_transpose(rotation)
+    axis = 0.5 * tf.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=-1)  # times sin θ
+    sine = tf.norm(axis, axis=-1, keepdims=True)
+    angle = tf.atan2(sine, 0.5 * (tf.linalg.trace(rotation)[:, None] - 1.0))
+    return axis * tf.where(sine > 1e-6, angle / tf.maximum(sine, 1e-6), tf.ones_like(sine))

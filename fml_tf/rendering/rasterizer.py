@@ -3,7 +3,7 @@
 No custom op and no `py_function`: it runs in a `tf.function` and in a SavedModel, but not under
 XLA, since the number of (triangle, pixel) pairs that it tests depends on the mesh. Conventions
 (pixel centres, inclusive edges, perspective-correct barycentrics) are those of tensorflow-graphics'
-`RasterizeTriangles`; `framebuffer.py` hands the result to its `Framebuffer`.
+`RasterizeTriangles`.
 """
 
 import tensorflow as tf
@@ -12,13 +12,13 @@ from fml_tf.rendering.camera import NEAR_MM, PerspectiveCamera, project
 
 
 class Fragments(tf.experimental.ExtensionType):
-    """What each pixel of a crop shows.
+    """What each pixel of a crop, or of N crops, shows.
 
     Attributes:
-      triangle_ids: [H, W] int32, -1 where the pixel is empty.
-      barycentrics: [H, W, 3], perspective-correct weights of the triangle's corners in the order of
-        `triangles`; zero where empty. Differentiable in the vertices.
-      depth: [H, W] mm along the viewing axis (−z), infinite where empty. Differentiable too.
+      triangle_ids: [..., H, W] int32, -1 where the pixel is empty.
+      barycentrics: [..., H, W, 3], perspective-correct weights of the triangle's corners in the
+        order of `triangles`; zero where empty. Differentiable in the vertices.
+      depth: [..., H, W] mm along the viewing axis (−z), infinite where empty. Differentiable too.
     """
 
     triangle_ids: tf.Tensor
@@ -26,22 +26,28 @@ class Fragments(tf.experimental.ExtensionType):
     depth: tf.Tensor
 
 
-def _corner_table(vertices, triangles, camera):
-    """u, v and depth of the three corners of each triangle, [F, 9].
+def _screen_table(vertices, camera):
+    """u, v and depth of vertices [..., V, 3], in one table [..., V, 3].
 
-    A corner that cannot be seen (nearer than the near plane, or not finite) has depth 0.
+    A vertex that cannot be seen (nearer than the near plane, or not finite) has depth 0.
     """
-    position = project(vertices[:, :, None], camera)[..., 0]
-    depth = -vertices[:, 2:]
+    points = tf.reshape(vertices, [-1, 3])
+    position = project(points[:, :, None], camera)[..., 0]
+    depth = -points[:, 2:]
     table = tf.concat([position, depth], axis=1)
     visible = (depth > NEAR_MM) & tf.reduce_all(tf.math.is_finite(table), axis=1, keepdims=True)
     table = tf.where(visible, table, tf.zeros_like(table))
-    return tf.reshape(tf.gather(table, triangles), [-1, 9])
+    return tf.reshape(table, tf.shape(vertices))
 
 
-def _columns(table, rows):
-    """Gathers rows of [F, C] and lays them out by column, [C, P], in which arithmetic is fast."""
-    return tf.unstack(tf.transpose(tf.gather(table, rows)))
+def _corners(table, corner_vertices):
+    """Gathers three vertices each, [P, 3] int32, from a table [V, 3]: [P, 9]."""
+    return tf.reshape(tf.gather(table, corner_vertices), [-1, 9])
+
+
+def _columns(table):
+    """Lays [P, C] out by column, C times [P], in which arithmetic is fast."""
+    return tf.unstack(tf.transpose(table))
 
 
 def _pixel_boxes(corners, camera):
@@ -50,7 +56,7 @@ def _pixel_boxes(corners, camera):
     Returns [F, 4] int32; there are no columns, or no rows, where a triangle shows no pixel centre,
     and where a corner cannot be seen: a triangle that crosses the near plane is dropped whole.
     """
-    u0, v0, depth0, u1, v1, depth1, u2, v2, depth2 = tf.unstack(tf.transpose(corners))
+    u0, v0, depth0, u1, v1, depth1, u2, v2, depth2 = _columns(corners)
 
     def least(a, b, c):
         return tf.minimum(tf.minimum(a, b), c)
@@ -75,7 +81,7 @@ def _edge_functions(corners, column, row):
     get exactly opposite values: no pixel of a closed surface falls between them, in any precision.
 
     Args:
-      corners: nine [P], the columns of `_corner_table` for the triangle of each pixel.
+      corners: nine [P], the columns of `_corners` for the triangle of each pixel.
       column: [P] int32.
       row: [P] int32.
 
@@ -91,7 +97,7 @@ def _edge_functions(corners, column, row):
     return edges, [depth0, depth1, depth2]
 
 
-def _nearest_triangles(corners, camera, cull_backfaces):
+def _nearest_of_one(corners, camera, cull_backfaces):
     """Index of the nearest triangle at each pixel, [H·W] int32, -1 where there is none."""
     boxes = _pixel_boxes(corners, camera)
     # One candidate a pixel of a triangle's box. Counting each triangle's pixels from its index
@@ -102,10 +108,10 @@ def _nearest_triangles(corners, camera, cull_backfaces):
     triangle_ids = tf.bitwise.right_shift(candidates, 32)
     place = tf.cast(tf.bitwise.bitwise_and(candidates, 2**32 - 1), tf.int32)
 
-    column, row, columns, _ = _columns(boxes, triangle_ids)
+    column, row, columns, _ = _columns(tf.gather(boxes, triangle_ids))
     row += place // columns
     column += place % columns
-    edges, depths = _edge_functions(_columns(corners, triangle_ids), column, row)
+    edges, depths = _edge_functions(_columns(tf.gather(corners, triangle_ids)), column, row)
     total = edges[0] + edges[1] + edges[2]
     # With v down, a triangle that is counter-clockwise to the viewer has a negative area.
     inside = (edges[0] <= 0) & (edges[1] <= 0) & (edges[2] <= 0) & (total < 0)
@@ -126,6 +132,29 @@ def _nearest_triangles(corners, camera, cull_backfaces):
     return tf.where(empty, -1, tf.cast(tf.bitwise.bitwise_and(nearest, 2**32 - 1), tf.int32))
 
 
+def _nearest(table, triangles, camera, cull_backfaces):
+    """`nearest_triangles` from the table of `_screen_table`."""
+
+    def nearest_of_one(frame):
+        return _nearest_of_one(_corners(frame, triangles), camera, cull_backfaces)
+
+    table = tf.stop_gradient(table)
+    if table.shape.rank == 2:
+        return tf.reshape(nearest_of_one(table), [camera.height, camera.width])
+    triangle_ids = tf.map_fn(nearest_of_one, table, fn_output_signature=tf.int32)
+    return tf.reshape(triangle_ids, [-1, camera.height, camera.width])
+
+
+def nearest_triangles(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bool = False):
+    """Finds the nearest triangle at each pixel centre, and no more: see `rasterize`.
+
+    Returns:
+      [..., H, W] int32, -1 where a pixel is empty.
+    """
+    table = _screen_table(tf.convert_to_tensor(vertices), camera)
+    return _nearest(table, tf.convert_to_tensor(triangles), camera, cull_backfaces)
+
+
 def rasterize(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bool = False):
     """Finds the nearest triangle at each pixel centre.
 
@@ -133,22 +162,27 @@ def rasterize(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bo
     the lowest index. Triangles that are edge-on, or reach nearer than `NEAR_MM`, are left out.
 
     Args:
-      vertices: [V, 3] mm, camera space, float32 or float64.
+      vertices: [V, 3] mm, camera space, float32 or float64; or [N, V, 3], of N frames.
       triangles: [F, 3] int32, counter-clockwise seen from outside.
       camera: the intrinsics; its width W and height H are those of the result.
       cull_backfaces: leave out triangles seen from inside.
 
     Returns:
-      Fragments, in the dtype of the vertices.
+      Fragments, in the dtype of the vertices, [H, W] or [N, H, W].
     """
-    vertices = tf.convert_to_tensor(vertices)
-    corners = _corner_table(vertices, tf.convert_to_tensor(triangles), camera)
-    triangle_ids = _nearest_triangles(tf.stop_gradient(corners), camera, cull_backfaces)
-    filled = triangle_ids >= 0
+    vertices, triangles = tf.convert_to_tensor(vertices), tf.convert_to_tensor(triangles)
+    table = _screen_table(vertices, camera)
+    triangle_ids = _nearest(table, triangles, camera, cull_backfaces)
+    size = tf.shape(triangle_ids)
+    filled = tf.reshape(triangle_ids >= 0, [-1])
 
-    pixel = tf.range(camera.height * camera.width)
-    column, row = pixel % camera.width, pixel // camera.width
-    corners = _columns(corners, tf.maximum(triangle_ids, 0))
+    # The frames' pixels, and their vertices, in one row.
+    pixel = tf.range(tf.size(triangle_ids))
+    column, row = pixel % camera.width, pixel // camera.width % camera.height
+    frame = pixel // (camera.width * camera.height)
+    corner_vertices = tf.gather(triangles, tf.maximum(tf.reshape(triangle_ids, [-1]), 0))
+    corner_vertices += frame[:, None] * tf.shape(vertices)[-2]
+    corners = _columns(_corners(tf.reshape(table, [-1, 3]), corner_vertices))
     edges, depths = _edge_functions(corners, column, row)
     edges = tf.where(filled, tf.stack(edges), 1.0)  # keeps empty pixels from 0/0
     # Screen-space weights are divided by depth for perspective.
@@ -156,11 +190,10 @@ def rasterize(vertices, triangles, camera: PerspectiveCamera, cull_backfaces: bo
     weight = tf.reduce_sum(weights, axis=0)
     barycentrics = tf.where(filled, weights / weight, 0.0)
     depth = tf.reduce_sum(edges, axis=0) / weight
-    size = [camera.height, camera.width]
     infinity = tf.constant(float("inf"), depth.dtype)
     return Fragments(
-        triangle_ids=tf.reshape(triangle_ids, size),
-        barycentrics=tf.reshape(tf.transpose(barycentrics), [*size, 3]),
+        triangle_ids=triangle_ids,
+        barycentrics=tf.reshape(tf.transpose(barycentrics), tf.concat([size, [3]], axis=0)),
         depth=tf.reshape(tf.where(filled, depth, infinity), size),
     )
 
@@ -169,15 +202,17 @@ def interpolate(attributes, triangles, fragments: Fragments):
     """Interpolates vertex attributes over the pixels, correctly in perspective.
 
     Args:
-      attributes: [V, C] of the fragments' dtype.
+      attributes: [V, C] of the fragments' dtype; or [N, V, C], of N frames.
       triangles: [F, 3] int32, as rasterised.
       fragments: of `rasterize`.
 
     Returns:
-      [H, W, C], zero where a pixel is empty; differentiable in attributes and barycentrics.
+      [..., H, W, C], zero where a pixel is empty; differentiable in attributes and barycentrics.
     """
+    attributes = tf.convert_to_tensor(attributes)
     corners = tf.gather(triangles, tf.maximum(fragments.triangle_ids, 0))
     return sum(
-        tf.gather(attributes, corners[..., k]) * fragments.barycentrics[..., k, None]
+        tf.gather(attributes, corners[..., k], batch_dims=attributes.shape.rank - 2)
+        * fragments.barycentrics[..., k, None]
         for k in range(3)
     )

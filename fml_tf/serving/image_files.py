@@ -7,13 +7,18 @@ from fml_tf.serving.checks import require
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _PNG_HEADER_BYTES = 24  # signature, length and type of IHDR, width, height
+# Where EXIF begins, in JPEG and in PNG; its entry for the orientation (one short integer) in both
+# orders of bytes, and how far from the entry's start the value lies.
+_EXIF = (b"Exif\0\0", b"eXIf")
+_ORIENTATION = ((b"\x12\x01\x03\0\x01\0\0\0", 8), (b"\x01\x12\0\x03\0\0\0\x01\0", 9))
 
 
 def decode_frames(files, size: int):
     """Decodes image files.
 
     Args:
-      files: [B, M] strings, JPEG or PNG of size × size px; an empty string is a black frame.
+      files: [B, M] strings, JPEG or PNG of size × size px, shown as its EXIF orientation asks; an
+        empty string is a black frame.
       size: of the crops, px.
 
     Returns:
@@ -58,4 +63,41 @@ def _decode(file, size: int):
         with tf.control_dependencies([fits]):
             image = tf.io.decode_image(file, channels=3, expand_animations=False)
     image.set_shape((size, size, 3))
+    return _upright(image, _orientation(file))
+
+
+def _orientation(file):
+    """The EXIF orientation of a file, 1 (upright) to 8; 1 where it has none."""
+    content = tf.io.decode_raw(file, tf.uint8)
+    begins = tf.concat([_places(content, marker) for marker in _EXIF], axis=0)
+
+    def read():
+        exif = content[tf.reduce_min(begins) :]
+        # The first entry: a thumbnail may have one of its own.
+        found = [(_places(exif, entry), offset) for entry, offset in _ORIENTATION]
+        values = tf.concat([places + offset for places, offset in found], axis=0)
+        inside = values[values < tf.size(exif)]
+        return tf.cond(
+            tf.size(inside) > 0, lambda: tf.cast(exif[tf.reduce_min(inside)], tf.int32), lambda: 1
+        )
+
+    return tf.cond(tf.size(begins) > 0, read, lambda: 1)
+
+
+def _places(content, pattern: bytes):
+    """Where a pattern begins in content [n] uint8, [k] int32."""
+    count = tf.maximum(tf.size(content) - len(pattern) + 1, 0)
+    equal = [content[i : i + count] == byte for i, byte in enumerate(pattern)]
+    return tf.cast(tf.where(tf.reduce_all(equal, axis=0))[:, 0], tf.int32)
+
+
+def _upright(image, orientation):
+    """Turns and mirrors a square image [size, size, 3] as EXIF asks; nothing by unknown values."""
+    for values, change in (
+        ((5, 6, 7, 8), lambda image: tf.transpose(image, (1, 0, 2))),
+        ((2, 3, 6, 7), lambda image: image[:, ::-1]),
+        ((3, 4, 7, 8), lambda image: image[::-1]),
+    ):
+        asked = tf.reduce_any(tf.equal(orientation, values))
+        image = tf.cond(asked, lambda i=image, c=change: c(i), lambda i=image: i)
     return image

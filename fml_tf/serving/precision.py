@@ -3,8 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.models.fml_model import FmlModel
-from fml_tf.serving.signatures import folded_bases
+from fml_tf.models.reconstructor import FaceReconstructor
 
 # Faces to measure on: as far from the mean as people are from each other, whatever the scale that
 # training has given to the coefficients. Expressions are drawn by their own σ.
@@ -13,7 +12,7 @@ ALBEDO_RMS = 0.1  # of the RGB vector: 0.058 a channel
 NUM_FACES = 32
 
 
-def rounding_errors(model: FmlModel, dtype: str, seed: int = 0) -> dict[str, float]:
+def rounding_errors(model: FaceReconstructor, dtype: str, seed: int = 0) -> dict[str, float]:
     """Errors of faces whose bases are stored in `dtype`, against float32.
 
     Args:
@@ -26,26 +25,31 @@ def rounding_errors(model: FmlModel, dtype: str, seed: int = 0) -> dict[str, flo
       in [0, 255], over all vertices of 32 random faces.
     """
     rng = np.random.default_rng(seed)
-    bases = folded_bases(model)
-    skinning = model.graph.skinning_matrix()
-
-    def errors_of(basis, coefficients, rms=None, operator=None):
-        error = basis - tf.cast(tf.cast(basis, dtype), tf.float32).numpy()
-        faces, errors = (
-            (matrix @ coefficients).reshape(-1, 3 * NUM_FACES) for matrix in (basis, error)
-        )
-        if operator is not None:
-            faces, errors = operator @ faces, operator @ errors
-        spread = np.sqrt(3.0) * np.sqrt(np.mean(faces**2))
-        return errors.reshape(-1, 3, NUM_FACES) * (rms / max(spread, 1e-12) if rms else 1.0)
 
     def drawn(size):
-        return rng.normal(size=(size, NUM_FACES)).astype(np.float32)
+        return tf.constant(rng.normal(size=(NUM_FACES, size)), tf.float32)
 
-    sigma = model.expression_basis.sigma[:, None]
-    vertices = errors_of(bases.shape, drawn(bases.shape.shape[1]), SHAPE_RMS_MM, skinning)
-    vertices += errors_of(bases.expression, drawn(len(sigma)) * sigma)
-    colours = errors_of(bases.albedo, drawn(bases.albedo.shape[1]), ALBEDO_RMS)
+    coefficients = {part.name: drawn(part.size) for part in model.identity_layout.parameters}
+    mean = {name: tf.zeros((1, values.shape[1])) for name, values in coefficients.items()}
+    exact, rounded = model.face_model.folded("float32"), model.face_model.folded(dtype)
+    faces, centre, others = (
+        exact.identity(coefficients),
+        exact.identity(mean),
+        rounded.identity(coefficients),
+    )
+
+    def errors(values, mean_values, other_values, rms):
+        spread = np.sqrt(3.0 * np.mean((values - mean_values) ** 2))
+        return (other_values - values).numpy() * rms / max(spread, 1e-12)
+
+    vertices = errors(
+        faces.neutral_vertices, centre.neutral_vertices, others.neutral_vertices, SHAPE_RMS_MM
+    )
+    colours = errors(faces.albedo, centre.albedo, others.albedo, ALBEDO_RMS)
+    expression = drawn(len(model.expression_basis.sigma)) * model.expression_basis.sigma
+    vertices += (
+        rounded.expression_displacements(expression) - exact.expression_displacements(expression)
+    ).numpy()
     vertices, colours = np.linalg.norm(vertices, axis=1), 255.0 * np.abs(colours)
     return {
         "vertex_error_mm_mean": float(vertices.mean()),

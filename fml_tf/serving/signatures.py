@@ -1,12 +1,9 @@
 """The functions of the exported model, each a signature with named inputs and outputs."""
 
-import dataclasses
-
-import numpy as np
 import tensorflow as tf
 
-from fml_tf.models.fml_model import FmlModel
-from fml_tf.rendering.image_formation import form_faces
+from fml_tf.models.parameters import ParameterLayout
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.serving.checks import (
     check_bounded,
     check_frame_count,
@@ -17,7 +14,7 @@ from fml_tf.serving.checks import (
     require,
 )
 from fml_tf.serving.image_files import decode_frames
-from fml_tf.structures import NUM_SH_BANDS, PARAMETERS, FaceParameters
+from fml_tf.structures import FaceParameters
 from fml_tf.xla import without_xla
 
 MASKED = "_masked"
@@ -66,100 +63,38 @@ OUTPUTS = {
 }
 """All outputs: shape and meaning."""
 
-_BLOCK = 2048  # rows of a 16-bit basis that are converted at a time
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FoldedBases:
-    """What coefficients are multiplied with at serving.
-
-    Attributes:
-      shape: [3G, g] float32, OCL(Θs) in mm.
-      albedo: [3V, |β|] float32, Θa.
-      expression: [3V, b] float32 mm, B.
-    """
-
-    shape: np.ndarray
-    albedo: np.ndarray
-    expression: np.ndarray
-
-
-def folded_bases(model: FmlModel) -> FoldedBases:
-    """Projects Θs for good, and gives it its unit."""
-    face_model = model.face_model
-    shape = face_model.orthogonal_complement(face_model.shape_basis.numpy().astype(np.float64))
-    expression = model.expression_basis.basis
-    return FoldedBases(
-        shape=np.float32(shape * face_model.length_unit_mm),
-        albedo=face_model.albedo_basis.numpy(),
-        expression=expression.reshape(len(expression), -1).T,
-    )
-
 
 class FaceService:
     """A model's signatures, on weights and bases that are ready for use.
 
-    OCL(Θs) is folded into one matrix in mm. It acts on the graph's nodes, and the few skinning
-    weights of each vertex follow: multiplied out, S·OCL(Θs) would be as large as Θa, to be read for
-    each request.
-
     Args:
       model: the model.
-      dtype: of the three stored bases, "float32", "bfloat16" or "float16". All is computed in
-        float32.
+      dtype: of the stored bases, see `FaceModel.folded`.
 
     Raises:
-      ValueError: a basis that overflows in dtype, or is not finite.
+      ValueError: a basis that overflows in dtype, or is not finite; or a model whose rendering
+        backend no exported graph can hold.
     """
 
-    def __init__(self, model: FmlModel, dtype: str = "float32"):
+    def __init__(self, model: FaceReconstructor, dtype: str = "float32"):
+        if model.config.rendering_backend != "fast":
+            raise ValueError("exports render with the backend 'fast': load the model with it")
         self._model = model
-        face_model, bases = model.face_model, folded_bases(model)
-        self._shape_basis = _stored(bases.shape, dtype)
-        self._albedo_basis = _stored(bases.albedo, dtype)
-        self._expression_basis = _stored(bases.expression, dtype)
-        self._mean_albedo = _stored(face_model.mean_albedo, "float32")
-        self._mean_shape = _stored(model.template.mean_shape, "float32")
-        self._skinning_weights = _stored(model.graph.skinning_weights, "float32")
+        self._face_model = model.face_model.folded(dtype)
         size = model.config.crop_size
         self._frames = tf.TensorSpec((None, None, size, size, 3), tf.float32, "frames")
         self._files = tf.TensorSpec((None, None), tf.string, "image_bytes")
         self._mask = tf.TensorSpec((None, None), tf.bool, "frame_mask")
-        self._parameters = [
-            tf.TensorSpec(shape, tf.float32, name)
-            for name, shape in zip(
-                PARAMETERS,
-                (
-                    (None, model.config.shape_size),
-                    (None, model.config.albedo_size),
-                    (None, None, 3),
-                    (None, None, 3),
-                    (None, None, bases.expression.shape[1]),
-                    (None, None, NUM_SH_BANDS, 3),
-                ),
-            )
-        ]
+        self._identity_parameters = _specs(model.identity_layout, (None,))
+        self._parameters = self._identity_parameters + _specs(model.frame_layout, (None, None))
         # Graphs of their own, so that the signatures share them in the file.
-        self._encode = _graph(self._encode_frames, [self._frames, self._mask])
-        self._neutral = _graph(self._neutral_faces, self._parameters[:2])
+        self._encode = _graph(model.encode, [self._frames, self._mask])
         self._decode = _graph(self._decode_faces, self._parameters)
 
     @property
     def variables(self) -> list[tf.Variable]:
         """All that the signatures read, each once."""
-        networks = (
-            self._model.encoder,
-            self._model.identity_network,
-            self._model.parameter_network,
-        )
-        return [weight.value for network in networks for weight in network.weights] + [
-            self._shape_basis,
-            self._albedo_basis,
-            self._expression_basis,
-            self._mean_albedo,
-            self._mean_shape,
-            self._skinning_weights,
-        ]
+        return [weight.value for weight in self._model.encoder.weights] + self._face_model.stored
 
     def signatures(self) -> dict:
         """Traces all signatures; concrete functions by name."""
@@ -224,25 +159,23 @@ class FaceService:
             return decode_frames(tf.identity(files), self._model.config.crop_size), mask
 
     def _regress(self, frames, mask):
-        parameters = self._encode(frames, mask)
-        return {name: getattr(parameters, name) for name in PARAMETERS}
+        return self._encode(frames, mask).by_name()
 
     def _identify(self, frames, mask):
-        parameters = self._encode(frames, mask)
-        neutral, albedo = self._neutral(parameters.shape, parameters.albedo)
+        parameters = self._encode(frames, mask).identity
+        identity = self._face_model.identity(parameters)
         return {
-            "shape": parameters.shape,
-            "albedo": parameters.albedo,
-            "neutral_vertices": tf.transpose(neutral, (2, 0, 1)),
-            "vertex_albedo": tf.transpose(albedo, (2, 0, 1)),
+            **parameters,
+            "neutral_vertices": tf.transpose(identity.neutral_vertices, (2, 0, 1)),
+            "vertex_albedo": tf.transpose(identity.albedo, (2, 0, 1)),
         }
 
     def _reconstruct(self, frames, mask):
         parameters = self._regress(frames, mask)
-        return parameters | self._decode(**parameters)
+        ordered = [parameters[spec.name] for spec in self._parameters]
+        return parameters | self._decode(*ordered)
 
-    def _geometry(self, shape, albedo, rotation, translation, expression, illumination):
-        values = (shape, albedo, rotation, translation, expression, illumination)
+    def _geometry(self, *values):
         checked = {}
         for spec, value in zip(self._parameters, values):
             sizes = spec.shape.as_list()
@@ -253,80 +186,45 @@ class FaceService:
             if "M" in axes:
                 value = check_frame_count(value, spec.name)
             checked[spec.name] = check_bounded(value, spec.name)
-        return self._decode(**check_same_sizes(checked))
+        return self._decode(*check_same_sizes(checked).values())
 
-    def _encode_frames(self, frames, mask):
-        return self._model.encode(frames, mask)
-
-    def _neutral_faces(self, shape, albedo):
-        """α, β → neutral vertices and albedo, [V, 3, B] each."""
-        num_vertices, num_nodes = self._model.template.num_vertices, self._model.graph.num_nodes
-        nodes = tf.reshape(_combine(self._shape_basis, shape), (num_nodes, -1))
-        neutral = tf.add_n(
-            [
-                weights[:, None] * tf.gather(nodes, indices)
-                for weights, indices in zip(
-                    tf.unstack(self._skinning_weights, axis=1),
-                    self._model.graph.skinning_indices.T,
-                )
-            ]
+    def _decode_faces(self, *values):
+        named = {spec.name: value for spec, value in zip(self._parameters, values)}
+        of_identity = [spec.name for spec in self._identity_parameters]
+        parameters = FaceParameters(
+            identity={name: named.pop(name) for name in of_identity}, frame=named
         )
-        neutral = tf.reshape(neutral, (num_vertices, 3, -1)) + self._mean_shape[..., None]
-        vertex_albedo = self._mean_albedo[:, None] + _combine(self._albedo_basis, albedo)
-        return neutral, tf.reshape(vertex_albedo, (num_vertices, 3, -1))
-
-    def _decode_faces(self, shape, albedo, rotation, translation, expression, illumination):
-        num_people, num_frames = tf.unstack(tf.shape(expression)[:2])
+        num_people, num_frames = tf.unstack(tf.shape(parameters.expression)[:2])
         template = self._model.template
-        num_vertices = template.num_vertices
-        neutral, vertex_albedo = self._neutral(shape, albedo)
-        displacements = _combine(
-            self._expression_basis, tf.reshape(expression, (-1, expression.shape[-1]))
-        )
-        # LiteRT's converter breaks on -1 in the place of the last size.
-        displacements = tf.reshape(displacements, (num_vertices, 3, num_people * num_frames))
-        vertices, _, positions, colours, visible = form_faces(
-            neutral,
-            vertex_albedo,
-            displacements,
-            FaceParameters(
-                shape=shape,
-                albedo=albedo,
-                rotation=rotation,
-                translation=translation,
-                expression=expression,
-                illumination=illumination,
-            ),
-            self._model.one_ring,
-            self._model.camera,
-        )
+        faces = self._model.decode(parameters, self._face_model)
 
         def by_frame(values):
             """[V, ..., N] → [B, M, V, ...]."""
             values = tf.transpose(values, (values.shape.rank - 1, *range(values.shape.rank - 1)))
-            return tf.reshape(values, (num_people, num_frames, num_vertices, *values.shape[2:]))
+            shape = (num_people, num_frames, template.num_vertices, *values.shape[2:])
+            return tf.reshape(values, shape)
 
-        neutral = tf.transpose(neutral, (2, 0, 1))
-        positions, vertices = by_frame(positions), by_frame(vertices)
+        neutral = tf.transpose(faces.identity.neutral_vertices, (2, 0, 1))
+        positions, vertices = by_frame(faces.positions), by_frame(faces.vertices)
         return {
             "neutral_vertices": neutral,
-            "vertex_albedo": tf.transpose(vertex_albedo, (2, 0, 1)),
-            "model_vertices": neutral[:, None] + by_frame(displacements),
+            "vertex_albedo": tf.transpose(faces.identity.albedo, (2, 0, 1)),
+            "model_vertices": neutral[:, None] + by_frame(faces.displacements),
             "camera_vertices": vertices,
-            "colours": by_frame(colours),
+            "colours": by_frame(faces.colours),
             "positions": positions,
-            "visible": by_frame(visible),
+            "visible": by_frame(faces.visible),
             "landmarks": tf.gather(positions, template.landmark_vertices, axis=2),
             "camera_landmarks": tf.gather(vertices, template.landmark_vertices, axis=2),
             "triangles": tf.tile(template.triangles[None], (num_people, 1, 1)),
         }
 
 
-def _stored(values, dtype):
-    values = tf.cast(values, dtype)
-    if not np.isfinite(tf.cast(values, tf.float32)).all():
-        raise ValueError(f"the model holds numbers that {dtype} cannot store; take another dtype")
-    return tf.Variable(values, trainable=False)
+def _specs(layout: ParameterLayout, batch_shape: tuple) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec((*batch_shape, *parameter.shape), tf.float32, parameter.name)
+        for parameter in layout.parameters
+    ]
 
 
 def _graph(function, specs):
@@ -345,16 +243,3 @@ def _mask_or_all(mask, frames, of):
     if mask is None:
         return tf.ones(tf.shape(frames)[:2], tf.bool)
     return check_mask(mask, frames, of)
-
-
-def _combine(basis, coefficients):
-    """Basis [rows, k] · coefficients [N, k] → [rows, N], in float32."""
-
-    def product(rows):
-        return tf.matmul(tf.cast(rows, tf.float32), coefficients, transpose_b=True)
-
-    if basis.dtype == tf.float32:
-        return product(basis)
-    # In blocks that stay in the cache: a float32 copy of all would go through memory twice.
-    starts = range(0, basis.shape[0], _BLOCK)
-    return tf.concat([product(basis[i : i + _BLOCK]) for i in starts], axis=0)

@@ -7,15 +7,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from fml_tf.files.images import to_bytes
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor, hold_at_mean
 from fml_tf.rendering.pictures import BACKGROUND, blend, render_face
 from fml_tf.serving.signatures import MASKED
-from fml_tf.structures import PARAMETERS, FaceParameters
+from fml_tf.structures import FaceParameters
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
-def mean_face_crop(model: FmlModel) -> np.ndarray:
+def mean_face_crop(model: FaceReconstructor) -> np.ndarray:
     """The model's own mean face as a crop, [S, S, 3] uint8: a picture that is always at hand."""
     blank = np.zeros((1, 1, model.camera.height, model.camera.width, 3), np.float32)
     parameters = model.encode(blank, np.ones((1, 1), bool))
@@ -24,12 +24,13 @@ def mean_face_crop(model: FmlModel) -> np.ndarray:
     light[:, :, 1:3] = 0.3
     faces = model.decode(
         FaceParameters(
-            shape=tf.zeros_like(parameters.shape),
-            albedo=tf.zeros_like(parameters.albedo),
-            rotation=tf.zeros_like(parameters.rotation),
-            translation=model.initial_translation[None, None],
-            expression=tf.zeros_like(parameters.expression),
-            illumination=light,
+            identity=hold_at_mean(parameters.identity),
+            frame={
+                "rotation": tf.zeros_like(parameters.rotation),
+                "translation": model.initial_translation[None, None],
+                "expression": tf.zeros_like(parameters.expression),
+                "illumination": light,
+            },
         )
     )
     vertices, colours = faces.vertices[..., 0].numpy(), faces.colours[..., 0].numpy()
@@ -37,7 +38,7 @@ def mean_face_crop(model: FmlModel) -> np.ndarray:
     return to_bytes(blend(picture, coverage, BACKGROUND))
 
 
-def example_inputs(model: FmlModel, crop: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+def example_inputs(model: FaceReconstructor, crop: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """A request for each signature: one person, of one frame, or of two with the second masked.
 
     Args:
@@ -65,7 +66,7 @@ def example_inputs(model: FmlModel, crop: np.ndarray) -> dict[str, dict[str, np.
             "image_bytes": np.array([[file, b""]], object),
             "frame_mask": mask,
         },
-        "geometry": {name: getattr(parameters, name).numpy() for name in PARAMETERS},
+        "geometry": {name: values.numpy() for name, values in parameters.by_name().items()},
     }
 
 

@@ -138,11 +138,11 @@ class FaceGenerator:
             **{key: _stacked([frame[key] for frame in frames]) for key in frames[0]},
             "neutral_shape": person.neutral[:coarse],
             "albedo": np.clip(albedo, 0, 1).astype(np.float32),
-            "rotation": _stacked([pose.rotation for pose in poses]),
-            "translation": _stacked([pose.translation for pose in poses]),
+            "source_rotation": _stacked([pose.rotation for pose in poses]),
+            "source_translation": _stacked([pose.translation for pose in poses]),
             "focal_length": np.float32(camera.focal_length_px),
             "blendshape_activations": _stacked(activations),
-            "illumination": _stacked([light.illumination for light in lights]),
+            "source_illumination": _stacked([light.illumination for light in lights]),
         }
 
     def _frame(self, person, activations, pose, light, camera, background, rng):

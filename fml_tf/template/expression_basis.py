@@ -1,6 +1,7 @@
 """The expression basis B of equation (3): blendshapes themselves, or a PCA of mixtures of them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -30,6 +31,20 @@ class ExpressionBasis:
     names: tuple[str, ...] | None
     blendshape_weights: np.ndarray
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All fields as arrays that NumPy saves; `names` is empty where there are none."""
+        return {**vars(self), "names": np.array(self.names or (), np.str_)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "ExpressionBasis":
+        """What `to_arrays` gave."""
+        return cls(**{**arrays, "names": tuple(arrays["names"].tolist()) or None})
+
+
+def expression_basis(template: FaceTemplate, kind: str, variance: float) -> ExpressionBasis:
+    """`pca_basis` or `raw_basis`, by its kind: "pca" or "blendshapes"."""
+    return pca_basis(template, variance) if kind == "pca" else raw_basis(template)
+
 
 def raw_basis(template: FaceTemplate) -> ExpressionBasis:
     """The template's blendshapes as they are: δ are activations, b = K."""
@@ -42,7 +57,11 @@ def raw_basis(template: FaceTemplate) -> ExpressionBasis:
 
 
 def pca_basis(
-    template: FaceTemplate, variance: float = 0.99, num_samples: int = 20_000, seed: int = 0
+    template: FaceTemplate,
+    variance: float = 0.99,
+    num_samples: int = 20_000,
+    seed: int = 0,
+    fixed_signs: bool = True,
 ) -> ExpressionBasis:
     """Principal components of random mixtures of the blendshapes (paper, section 3.2).
 
@@ -57,6 +76,9 @@ def pca_basis(
       variance: share of the mixtures' mean square displacement that the basis keeps, in (0, 1].
       num_samples: number of mixtures.
       seed: of the mixtures.
+      fixed_signs: turn each component so that its largest blendshape weight is positive. A
+        component's sign is whatever the linear algebra library made it: False keeps that, as
+        models of version 0.1 have it.
 
     Raises:
       ValueError: variance outside (0, 1], or blendshapes that all are zero.
@@ -82,7 +104,11 @@ def pca_basis(
         raise ValueError(f"{template.name}: all blendshapes are zero")
     size = np.searchsorted(np.cumsum(energy) / energy.sum(), variance) + 1
     size = min(size, np.count_nonzero(energy > 1e-12 * energy[0]))
-    weights = (root @ directions[:, :size]).T.astype(np.float32)
+    weights = (root @ directions[:, :size]).T
+    if fixed_signs:
+        largest = np.take_along_axis(weights, np.abs(weights).argmax(axis=1)[:, None], axis=1)
+        weights *= np.sign(largest)
+    weights = weights.astype(np.float32)
     basis = np.einsum("bk,kvc->bvc", weights, template.blendshapes, optimize=True)
     return ExpressionBasis(
         basis=basis,

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from tensorboard.backend.event_processing import event_accumulator
 
 from fml_tf.data.batches import evaluation_examples
+from fml_tf.files.atomic import write_text
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.trainer import EVENT_FOLDER, Trainer
 
@@ -84,9 +85,7 @@ def write_report(
     metrics: dict,
     num_people: int = 6,
 ) -> None:
-    """Writes `report.html` beside the `config.json` and the events of a finished run."""
-    with open(os.path.join(output_dir, "config.json"), encoding="utf-8") as file:
-        config = json.load(file)
+    """Writes `report.html` beside the events of a finished run."""
     examples = evaluation_examples(builder, split, trainer.config.num_frames)
     sheets = [
         _encode_jpeg(picture_sheet(trainer.model, batch))
@@ -100,10 +99,7 @@ def write_report(
             rows=list(_flatten(metrics)),
             curves=_curves(os.path.join(output_dir, EVENT_FOLDER)),
             sheets=sheets,
-            config=json.dumps(config, indent=2),
+            config=json.dumps(trainer.describe(), indent=2),
         )
     )
-    path = os.path.join(output_dir, "report.html")
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(page)
-    os.replace(f"{path}.tmp", path)
+    write_text(os.path.join(output_dir, "report.html"), page)

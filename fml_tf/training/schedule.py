@@ -1,53 +1,104 @@
-"""The three stages of the paper's training (section 4) as learning rates by step."""
+"""The stages of a training run (paper, section 4): what is learned in each, and how fast."""
 
 import dataclasses
-import enum
+import itertools
 import math
+from collections.abc import Collection, Mapping, Sequence
 
 from fml_tf.config import TrainConfig
-
-
-class Stage(enum.Enum):
-    """What is trained."""
-
-    PRETRAIN = "pretrain"  # pose, light, expression; the identity is held at the mean
-    JOINT = "joint"  # everything
-    FINETUNE = "finetune"  # everything, with a higher rate for the albedo
+from fml_tf.models.reconstructor import EditIdentity, hold_at_mean
 
 
 @dataclasses.dataclass(frozen=True)
-class LearningRates:
-    """Rates of the three groups of weights; 0 where the stage leaves a group alone."""
+class Criterion:
+    """Ends a stage early: a figure of the validation that has fallen below a bound.
 
-    network: float
-    shape: float
-    albedo: float
+    Attributes:
+      measure: name of the figure.
+      below: the bound.
+    """
 
-
-def stage_at(step: int, config: TrainConfig) -> Stage:
-    """The stage that the step `step`, counted from 0, belongs to."""
-    if step < config.pretrain_steps:
-        return Stage.PRETRAIN
-    if step < config.pretrain_steps + config.joint_steps:
-        return Stage.JOINT
-    return Stage.FINETUNE
+    measure: str
+    below: float
 
 
-def learning_rates_at(step: int, config: TrainConfig) -> LearningRates:
-    """Learning rates of the step `step`, counted from 0."""
-    progress = step / max(config.total_steps, 1)
-    final = config.final_learning_rate_fraction
-    decay = final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress))
-    stage = stage_at(step, config)
-    if stage is Stage.PRETRAIN:
-        return LearningRates(config.network_learning_rate * decay, 0.0, 0.0)
-    albedo = (
-        config.albedo_learning_rate
-        if stage is Stage.JOINT
-        else config.finetune_albedo_learning_rate
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stretch of training.
+
+    Attributes:
+      name: for logs.
+      steps: how many, at most.
+      rates: learning rate of each group of weights; a group that is not named is held.
+      edit_identity: see `FaceReconstructor.encode`.
+      until: what ends it before its steps are over; the next stage then takes the steps that are
+        left.
+    """
+
+    name: str
+    steps: int
+    rates: Mapping[str, float]
+    edit_identity: EditIdentity | None = None
+    until: Criterion | None = None
+
+
+def stages_of(config: TrainConfig, groups: Collection[str]) -> tuple[Stage, ...]:
+    """The paper's three stages for a model with these groups of weights.
+
+    Raises:
+      ValueError: a group without a learning rate.
+    """
+    for group in groups:
+        if not hasattr(config, f"{group}_learning_rate"):
+            raise ValueError(f"the weights {group!r} have no --{group}_learning_rate")
+    rates = {group: getattr(config, f"{group}_learning_rate") for group in groups}
+    finetune = {"albedo": config.finetune_albedo_learning_rate} if "albedo" in rates else {}
+    bound = config.pretrain_until_landmark_px
+    return (
+        Stage(
+            "pretrain",
+            config.pretrain_steps,
+            {"network": config.network_learning_rate},
+            edit_identity=hold_at_mean,
+            until=Criterion("landmark_px", bound) if bound else None,
+        ),
+        Stage("joint", config.joint_steps, rates),
+        Stage("finetune", config.finetune_steps, rates | finetune),
     )
-    return LearningRates(
-        network=config.network_learning_rate * decay,
-        shape=config.shape_learning_rate * decay,
-        albedo=albedo * decay,
-    )
+
+
+class Schedule:
+    """Where in its stages a run is.
+
+    Args:
+      stages: in order.
+      final_fraction: the rates fall along a cosine, over all steps, to this share of themselves.
+    """
+
+    def __init__(self, stages: Sequence[Stage], final_fraction: float = 1.0):
+        self.stages = tuple(stages)
+        self.ends = list(itertools.accumulate(stage.steps for stage in stages))
+        self._final_fraction = final_fraction
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return self.ends[-1]
+
+    def index_at(self, step: int) -> int:
+        """Number of the stage that the step `step`, counted from 0, belongs to."""
+        return next(i for i, end in enumerate(self.ends) if step < end)
+
+    def rates_at(self, step: int) -> dict[str, float]:
+        """Learning rates of the step `step` by group."""
+        decay = self._final_fraction + (1.0 - self._final_fraction) * 0.5 * (
+            1.0 + math.cos(math.pi * step / self.total_steps)
+        )
+        rates = self.stages[self.index_at(step)].rates
+        return {group: rate * decay for group, rate in rates.items()}
+
+    def end_stage(self, step: int) -> None:
+        """Ends the stage of step `step` - 1 before `step`; the last stage cannot be ended."""
+        index = self.index_at(step - 1)
+        if index + 1 < len(self.stages):
+            self.ends[index] = step

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from fml_tf.models.fml_model import FmlModel
+from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.structures import MultiFrameBatch
 
 
-def picture_sheet(model: FmlModel, batch: MultiFrameBatch, num_people: int = 2) -> np.ndarray:
+def picture_sheet(
+    model: FaceReconstructor, batch: MultiFrameBatch, num_people: int = 2
+) -> np.ndarray:
     """Rows of input, overlay, albedo, shading and geometry; the M frames of a person in a row.
 
     Args:
@@ -30,7 +32,13 @@ def picture_sheet(model: FmlModel, batch: MultiFrameBatch, num_people: int = 2) 
                 columns.append(np.zeros((5 * image.shape[0], image.shape[1], 3), np.uint8))
                 continue
             pictures = render_frame_pictures(
-                image, faces, person * num_frames + frame, person, model.template, model.camera
+                image,
+                faces,
+                person * num_frames + frame,
+                person,
+                model.template,
+                model.camera,
+                model.backend,
             )
             columns.append(
                 np.concatenate(

@@ -1,4 +1,4 @@
-"""The training run: steps, checkpoints, exact resume, summaries, progress."""
+"""The training run: steps, checkpoints, exact resume, validation, summaries, progress."""
 
 import dataclasses
 import math
@@ -13,15 +13,29 @@ from tqdm import tqdm
 
 from fml_tf.config import ModelConfig, TrainConfig
 from fml_tf.data.augmentation import augmentation_of
-from fml_tf.data.batches import training_batches
-from fml_tf.losses.objective import LossWeights, weigh
-from fml_tf.models.fml_model import CHECKPOINT_FOLDER, FmlModel, restore_weights
+from fml_tf.data.batches import mean_shape, training_batches
+from fml_tf.files.atomic import write_json
+from fml_tf.losses.objective import build_objective, loss_weights
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import (
+    BEST,
+    LAST,
+    Description,
+    check_same_model,
+    load_model,
+    load_weights,
+    read_constants,
+    save_model,
+    weights_by_name,
+)
 from fml_tf.training.optimizer import FusedAdam
-from fml_tf.training.schedule import Stage, learning_rates_at, stage_at
+from fml_tf.training.schedule import Schedule, stages_of
 from fml_tf.training.summaries import picture_sheet
-from fml_tf.training.train_step import Objective, TrainStep
+from fml_tf.training.train_step import TrainStep
+from fml_tf.training.validation import Validator
 
-EVENT_FOLDER = "tensorboard"
+EVENT_FOLDER, CHECKPOINT_FOLDER, CONFIG_FILE = "tensorboard", "checkpoints", "config.json"
+_TOTAL = "total"
 
 
 class NonFiniteLossError(RuntimeError):
@@ -48,14 +62,19 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 class Trainer:
-    """Trains a model on a data set into a folder; picks up there where an earlier run was cut.
+    """Trains a model on a data set into a folder; resumes there where an earlier run was cut.
 
     Args:
       model_config: the model to build.
       config: the run.
       builder: prepared data set.
-      output_dir: an existing folder; gets `model.json`, checkpoints and TensorBoard events.
+      output_dir: an existing folder; gets checkpoints, TensorBoard events, `config.json`, and the
+        saved models `best` (by the objective on the split 'validation', where there is one) and
+        `last`.
       strategy: from `make_strategy`, made before any other TensorFlow call for 'multiworker'.
+
+    Raises:
+      ValueError: the folder holds a run of another model, or `initial_checkpoint` is one.
     """
 
     def __init__(
@@ -74,85 +93,127 @@ class Trainer:
         # Not 0: under a global seed of 0 tf.data's shuffle refuses a seed that is a tensor.
         keras.utils.set_random_seed(config.seed + 1)
         with strategy.scope():
-            self.model = FmlModel(model_config)
-            self.optimizer = FusedAdam(TrainStep.variables(self.model))
+            self.model = self._build_model(model_config)
+            self.optimizer = FusedAdam(weight.value for weight in self.model.trainable_weights)
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
             # Of all processes that the run took, up to the last checkpoint.
             self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
-        self.objective = Objective(
-            self.model,
-            LossWeights(
-                photometric=config.photometric_weight,
-                landmark=config.landmark_weight,
-                smoothness=config.smoothness_weight,
-                sparsity=config.sparsity_weight,
-                expression=config.expression_weight,
-            ),
+            self._best = tf.Variable(math.inf, trainable=False, dtype=tf.float64)
+            stages = stages_of(config, self.model.weight_groups())
+            self.schedule = Schedule(stages, config.final_learning_rate_fraction)
+            self._stage_ends = tf.Variable(self.schedule.ends, trainable=False, dtype=tf.int64)
+        # The truth is in correspondence with our own template only.
+        if model_config.template == "makehuman":
+            self.model.training_mean = mean_shape(builder)
+        self.objective = build_objective(self.model, loss_weights(config))
+        self._train_step = TrainStep(self.model, self.objective, self.optimizer)
+        self._compiled = {}
+        self._measures: tuple[str, ...] = ()  # known once a step was traced
+        self.validator = None
+        if "validation" in builder.info.splits:
+            self.validator = Validator(
+                self.model, self.objective, builder, "validation", config.num_frames
+            )
+        checkpoint = tf.train.Checkpoint(
+            model=tf.train.Checkpoint(**weights_by_name(self.model)),
+            optimizer=self.optimizer,
+            step=self.step,
+            seconds=self.seconds,
+            best=self._best,
+            stage_ends=self._stage_ends,
         )
-        self._train_step = TrainStep(self.objective, self.optimizer)
-        whole = self._compile(identity_at_mean=False)
-        self._steps = {
-            Stage.PRETRAIN: self._compile(identity_at_mean=True),
-            Stage.JOINT: whole,
-            Stage.FINETUNE: whole,
-        }
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(
-                model=self.model.weights_checkpoint(),
-                optimizer=self.optimizer,
-                step=self.step,
-                seconds=self.seconds,
-            ),
-            os.path.join(output_dir, CHECKPOINT_FOLDER),
-            max_to_keep=2,
+            checkpoint, self._path(CHECKPOINT_FOLDER), max_to_keep=2
         )
 
-    def _compile(self, identity_at_mean: bool):
-        """The distributed step as a graph: (batch, rates) → vector of weighed terms and errors."""
+    def _path(self, name: str) -> str:
+        return os.path.join(self.output_dir, name)
 
-        def replica_step(batch, rates):
-            terms, errors = self._train_step(batch, rates, identity_at_mean)
-            weighed = weigh(terms, self.objective.weights, self.model.template.num_vertices)
-            mask = tf.cast(batch.frame_mask, tf.float32)
-            means = [
-                tf.reduce_sum(error * mask) / tf.reduce_sum(mask)
-                for error in (errors.landmark_px, errors.photometric)
-            ]
-            return tf.stack([*weighed.as_dict().values(), *means])
+    def _build_model(self, config: ModelConfig):
+        """Builds the model, with the constants that the run, or the one before it, began with."""
+        last = self._path(LAST)
+        if os.path.isdir(last):
+            check_same_model(last, config)
+            return build_model(config, read_constants(last))
+        if self.config.initial_checkpoint:
+            check_same_model(self.config.initial_checkpoint, config)
+            return load_model(self.config.initial_checkpoint, config.rendering_backend)
+        return build_model(config)
 
-        @tf.function
-        def step(batch, rates):
-            per_replica = self.strategy.run(replica_step, args=(batch, rates))
-            return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, per_replica, axis=None)
+    def _step_of_stage(self, index: int):
+        """The distributed step as a graph: (batch, rates) → vector of terms and mean measures."""
+        edit_identity = self.schedule.stages[index].edit_identity
+        key = (edit_identity, tuple(self.schedule.stages[index].rates))
+        if key not in self._compiled:
 
-        return step
+            def replica_step(batch, rates):
+                evaluation = self._train_step(batch, rates, edit_identity)
+                mask = tf.cast(batch.frame_mask, tf.float32)
+                means = [
+                    tf.reduce_sum(values * mask) / tf.reduce_sum(mask)
+                    for values in evaluation.measures.values()
+                ]
+                self._measures = tuple(evaluation.measures)
+                return tf.stack(
+                    [*(evaluation.terms[name] for name in self.objective.terms), *means]
+                )
+
+            @tf.function
+            def step(batch, rates):
+                per_replica = self.strategy.run(replica_step, args=(batch, rates))
+                return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, per_replica, axis=None)
+
+            self._compiled[key] = step
+        return self._compiled[key]
 
     def restore(self) -> int:
-        """Restores the newest checkpoint of the folder, or `initial_checkpoint`: the step."""
-        if self._manager.latest_checkpoint:
-            restore_weights(self.model, self.output_dir)  # says what does not fit
-            self._manager.checkpoint.restore(
-                self._manager.latest_checkpoint
-            ).assert_existing_objects_matched()
-            logging.info("resumed %s", self._manager.latest_checkpoint)
-        elif self.config.initial_checkpoint:
-            restore_weights(self.model, self.config.initial_checkpoint)
-        return int(self.step.numpy())
-
-    def save(self) -> None:
-        """Writes a checkpoint; the folder's newest is always a whole one.
+        """Restores the newest checkpoint of the folder, if there is one; returns its step.
 
         Raises:
-          NonFiniteLossError: a weight is NaN or infinite; no checkpoint is written.
+          ValueError: the checkpoint is damaged.
         """
+        newest = self._manager.latest_checkpoint
+        if newest:
+            try:
+                self._manager.checkpoint.restore(newest).assert_existing_objects_matched()
+            except (
+                tf.errors.OpError,
+                IndexError,
+            ) as error:  # IndexError: a file that was cut short
+                raise ValueError(f"{newest}: damaged: {error}") from None
+            self.schedule.ends = self._stage_ends.numpy().tolist()
+            logging.info("resumed %s", newest)
+        return int(self.step.numpy())
+
+    def save(self, folders=(LAST,)) -> None:
+        """Writes saved models and a checkpoint; the folder's newest is always a whole one.
+
+        Raises:
+          NonFiniteLossError: a weight is NaN or infinite; nothing is written.
+        """
+        step = int(self.step.numpy())
         for weight in self.model.weights:
             if not tf.reduce_all(tf.math.is_finite(weight.value)):
                 raise NonFiniteLossError(
-                    f"step {int(self.step.numpy())}: {weight.path} is not finite; the last good "
-                    f"checkpoint is {self._manager.latest_checkpoint}"
+                    f"step {step}: {weight.path} is not finite; the last good checkpoint is "
+                    f"{self._manager.latest_checkpoint}"
                 )
         if self.is_chief:
-            self._manager.save(checkpoint_number=int(self.step.numpy()))
+            for folder in folders:
+                self._save_model(folder, step)
+            self._manager.save(checkpoint_number=step)
+
+    def load_best(self) -> None:
+        """Gives the model the weights of the best validation, if there was one."""
+        best = self._path(BEST)
+        if os.path.isdir(best):
+            load_weights(self.model, best)
+
+    def _save_model(self, folder: str, step: int, metrics=None) -> None:
+        description = Description(
+            training_data=self.builder.info.full_name, metrics=metrics or {}, steps=step
+        )
+        save_model(self.model, self._path(folder), description)
 
     def _batches(self, start_step: int):
         def of_worker(context: tf.distribute.InputContext):
@@ -165,12 +226,31 @@ class Trainer:
                 start_step=start_step,
                 random_num_frames=self.config.random_num_frames,
                 augmentation=augmentation_of(self.config),
+                with_truth=self.objective.needs_truth,
                 worker=context.input_pipeline_id,
                 num_workers=workers,
                 replicas_per_worker=context.num_replicas_in_sync // workers,
             )
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
+
+    def _validate(self, done: int, progress: tqdm) -> None:
+        """Looks at validation people: keeps the best model, and may end a stage."""
+        figures = self.validator.run(self.config.validation_examples)
+        for name, value in figures.items():
+            tf.summary.scalar(f"validation/{name}", value, step=done)
+        progress.write(
+            f"step {done}: validation "
+            + ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        )
+        until = self.schedule.stages[self.schedule.index_at(done - 1)].until
+        if until and figures[until.measure] < until.below:
+            self.schedule.end_stage(done)
+            self._stage_ends.assign(self.schedule.ends)
+        if figures[_TOTAL] < self._best.numpy():
+            self._best.assign(figures[_TOTAL])
+            if self.is_chief:
+                self._save_model(BEST, done, {"validation": figures})
 
     def run(self, since: float | None = None) -> None:
         """Trains to the last step, writing checkpoints and summaries on the way.
@@ -182,57 +262,82 @@ class Trainer:
           NonFiniteLossError: a term is NaN or infinite; the last checkpoint is from before.
         """
         start = self.restore()
-        config = self.config
-        names = [field.name for field in dataclasses.fields(LossWeights)]
+        config, total_steps = self.config, self.schedule.total_steps
         if self.is_chief:
-            self.model.save_config(self.output_dir)
-            writer = tf.summary.create_file_writer(os.path.join(self.output_dir, EVENT_FOLDER))
+            write_json(self._path(CONFIG_FILE), self.describe())
+            writer = tf.summary.create_file_writer(self._path(EVENT_FOLDER))
         else:
             writer = tf.summary.create_noop_writer()
         batches = self._batches(start)
-        progress = tqdm(
-            total=config.total_steps, initial=start, unit="step", disable=not self.is_chief
-        )
+        progress = tqdm(total=total_steps, initial=start, unit="step", disable=not self.is_chief)
         window_start = time.monotonic()
         saved = window_start if since is None else since
+        waiting = []  # what steps returned: read now and then only, so that a GPU need not wait
         with writer.as_default(), progress:
-            for step in range(start, config.total_steps):
+            for step in range(start, total_steps):
                 batch = next(batches)
-                rates = learning_rates_at(step, config)
-                rates = tuple(tf.constant(rate) for rate in dataclasses.astuple(rates))
-                stage = stage_at(step, config)
-                values = self._steps[stage](batch, rates).numpy().tolist()
-                terms, (landmark_px, photometric) = dict(zip(names, values)), values[len(names) :]
-                for name, value in terms.items():
-                    if not math.isfinite(value):
-                        raise NonFiniteLossError(
-                            f"step {step}: the {name} term is {value}; the last good checkpoint is "
-                            f"{self._manager.latest_checkpoint}. Lower the learning rates or look "
-                            "at the data."
-                        )
+                index = self.schedule.index_at(step)
+                rates = {
+                    group: tf.constant(rate) for group, rate in self.schedule.rates_at(step).items()
+                }
+                waiting.append((step, self._step_of_stage(index)(batch, rates)))
                 self.step.assign_add(1)
                 done = step + 1
                 progress.update()
-                if done % config.log_every == 0:
-                    progress.set_postfix_str(
-                        f"{stage.value} loss {sum(terms.values()):.3f} landmarks "
-                        f"{landmark_px:.1f} px photometric {photometric:.1f}"
-                    )
-                    for name, value in terms.items():
-                        tf.summary.scalar(f"loss/{name}", value, step=done)
-                    tf.summary.scalar("loss/total", sum(terms.values()), step=done)
-                    tf.summary.scalar("error/landmark_px", landmark_px, step=done)
-                    tf.summary.scalar("error/photometric", photometric, step=done)
+                logs = done % config.log_every == 0
+                saves = done % config.checkpoint_every == 0 or done == total_steps
+                if logs or saves:
+                    terms, measures = self._read(waiting)
+                    waiting = []
+                if logs:
                     now = time.monotonic()
-                    tf.summary.scalar(
-                        "seconds_per_step", (now - window_start) / config.log_every, step=done
-                    )
+                    self._log(done, terms, measures, (now - window_start) / config.log_every)
                     window_start = now
+                    progress.set_postfix_str(
+                        f"{self.schedule.stages[index].name} loss {sum(terms.values()):.3f} "
+                        + " ".join(f"{name} {value:.1f}" for name, value in measures.items())
+                    )
                 if self.is_chief and done % config.image_summary_every == 0:
                     local = self.strategy.experimental_local_results(batch)[0]
                     sheet = picture_sheet(self.model, local)
                     tf.summary.image("input, overlay, albedo, shading, geometry", sheet[None], done)
-                if done % config.checkpoint_every == 0 or done == config.total_steps:
+                if self.validator and (done % config.validate_every == 0 or done == total_steps):
+                    self._validate(done, progress)
+                if saves:
                     self.seconds.assign_add(time.monotonic() - saved)
                     saved = time.monotonic()
                     self.save()
+
+    def describe(self) -> dict:
+        """The configs of model and run."""
+        return {
+            "model": dataclasses.asdict(self.model.config),
+            "training": dataclasses.asdict(self.config),
+        }
+
+    def _read(self, waiting) -> tuple[dict, dict]:
+        """Checks what steps returned, in their order: the last one's terms and measures.
+
+        Raises:
+          NonFiniteLossError: a term is NaN or infinite.
+        """
+        for step, vector in waiting:
+            values = vector.numpy().tolist()
+            terms = dict(zip(self.objective.terms, values))
+            for name, value in terms.items():
+                if not math.isfinite(value):
+                    raise NonFiniteLossError(
+                        f"step {step}: the {name} term is {value}; the last good checkpoint is "
+                        f"{self._manager.latest_checkpoint}. Lower the learning rates or look at "
+                        "the data."
+                    )
+        return terms, dict(zip(self._measures, values[len(terms) :]))
+
+    @staticmethod
+    def _log(done: int, terms: dict, measures: dict, seconds_per_step: float) -> None:
+        for name, value in terms.items():
+            tf.summary.scalar(f"loss/{name}", value, step=done)
+        tf.summary.scalar("loss/total", sum(terms.values()), step=done)
+        for name, value in measures.items():
+            tf.summary.scalar(f"error/{name}", value, step=done)
+        tf.summary.scalar("seconds_per_step", seconds_per_step, step=done)

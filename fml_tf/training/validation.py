@@ -1,4 +1,6 @@
-"""Figures on people that training has not seen, for data sets that hold the true shape."""
+"""Figures on people that training has not seen."""
+
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -6,28 +8,14 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from fml_tf.data.batches import evaluation_examples
-from fml_tf.geometry.alignment import procrustes
-from fml_tf.models.fml_model import FmlModel
-from fml_tf.structures import MultiFrameBatch
-from fml_tf.training.train_step import Objective
+from fml_tf.geometry.alignment import aligned_rmse
+from fml_tf.losses.objective import Objective, build_objective
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.structures import GroundTruth, MultiFrameBatch
 
 
-def aligned_rmse(shape: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean squared vertex distance after similarity alignment.
-
-    Args:
-      shape: [P, 3] mm.
-      truth: [P, 3] mm, in correspondence.
-
-    Returns:
-      mm.
-    """
-    aligned = procrustes(shape, truth).apply(shape)
-    return float(np.sqrt(np.mean(np.sum((aligned - truth) ** 2, axis=-1))))
-
-
-def _single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
-    """[1, M] → [M, 1]: each frame as a person of its own."""
+def single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
+    """[1, M] → [M, 1]: each frame as a person of its own, without truth."""
     return MultiFrameBatch(
         frames=tf.transpose(batch.frames, (1, 0, 2, 3, 4)),
         frame_mask=tf.transpose(batch.frame_mask),
@@ -36,63 +24,126 @@ def _single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
     )
 
 
-def validate(
-    model: FmlModel,
-    objective: Objective,
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    num_frames: int,
-) -> dict:
-    """Runs over a split and averages.
+class Validator:
+    """Measures a model on a split; where the data set tells the truth, its shapes too.
 
-    Returns:
-      `landmark_error_px` (to the detected landmarks, in pixels of the crop), `photometric_error`
-      (RGB in [0, 255]), both with M = `num_frames`; where the data set has the truth, also
-      `geometric_error_mm` with `m1`, `m<num_frames>` and `mean_face`: per-vertex RMSE of the
-      neutral shape over the template's face region, after similarity alignment.
+    Shapes are compared with `model.training_mean`.
+
+    Args:
+      model: the model.
+      objective: of the training.
+      builder: prepared data set.
+      split: whose people.
+      num_frames: M.
     """
 
-    @tf.function(reduce_retracing=True)
-    def infer(batch):
-        parameters = model.encode(batch.frames, batch.frame_mask)
-        faces = model.decode(parameters)
-        _, errors = objective.evaluate(batch, parameters, faces)
-        return faces.identity_vertices, errors
+    def __init__(
+        self,
+        model: FaceReconstructor,
+        objective: Objective,
+        builder: tfds.core.DatasetBuilder,
+        split: str,
+        num_frames: int,
+    ):
+        self._model = model
+        self._builder, self._split, self._num_frames = builder, split, num_frames
+        # Measured whatever the objective's weights are.
+        measures = build_objective(model, {"landmark": 1.0, "photometric": 1.0})
+        self._training_mean = model.training_mean
 
-    landmark_errors, photometric_errors = [], []
-    multi_name = f"m{num_frames}"
-    geometric = {"m1": [], multi_name: [], "mean_face": []}
-    total = builder.info.splits[split].num_examples
-    examples = evaluation_examples(builder, split, num_frames)
-    for batch, example in tqdm(examples, total=total, desc=f"validate {split}", leave=False):
-        identity, errors = infer(batch)
-        mask = batch.frame_mask.numpy()
-        landmark_errors.append(errors.landmark_px.numpy()[mask])
-        photometric_errors.append(errors.photometric.numpy()[mask])
-        # The truth is in correspondence with our own template only.
-        if "neutral_shape" not in example or model.config.template != "makehuman":
-            continue
-        truth = example["neutral_shape"].numpy()
-        # The truth has the vertices of the coarsest level, which come first at every level.
-        face = np.flatnonzero(model.template.regions["face"][: len(truth)])
-        singles, _ = infer(_single_frames(batch))
-        geometric[multi_name].append(aligned_rmse(identity.numpy()[face, :, 0], truth[face]))
-        geometric["m1"].append(
-            np.mean(
-                [
-                    aligned_rmse(single, truth[face])
-                    for single in singles.numpy()[face].transpose(2, 0, 1)[mask[0]]
-                ]
+        @tf.function(reduce_retracing=True)
+        def infer(batch):
+            parameters = model.encode(batch.frames, batch.frame_mask)
+            faces = model.decode(parameters)
+            total = objective.evaluate(batch, parameters, faces).total
+            errors = dict(measures.evaluate(batch, parameters, faces).measures)
+            return faces.identity.neutral_vertices, faces.displacements, errors, total
+
+        @tf.function(reduce_retracing=True)
+        def infer_identity(batch):
+            parameters = model.encode(batch.frames, batch.frame_mask)
+            return model.face_model.identity(parameters.identity).neutral_vertices
+
+        self._infer, self._infer_identity = infer, infer_identity
+
+    def run(self, max_examples: int | None = None, progress: bool = False) -> dict[str, float]:
+        """Runs over the split, or its first examples, and averages.
+
+        Returns:
+          `total`, the objective; `landmark_px`, to the detected landmarks, and `photometric_rgb`,
+          in [0, 255], all with M = `num_frames`. Where the truth is told, per-vertex RMSE over the
+          face after similarity alignment, mm: `shape_m1`, `shape_m<M>`, `shape_training_mean` and
+          `shape_template_mean` of the neutral shape (from one frame, from M, and of two constants),
+          `expressive_m<M>` of the shape with each frame's expression; and `shape_r2_m1`,
+          `shape_r2_m<M>`, the share of the squared error of `shape_training_mean` that is gone.
+        """
+        count = self._builder.info.splits[self._split].num_examples
+        count = min(count, max_examples or count)
+        examples = evaluation_examples(self._builder, self._split, self._num_frames)
+        rows = [
+            self._measure(batch)
+            for batch, _ in tqdm(
+                itertools.islice(examples, count),
+                f"validate {self._split}",
+                count,
+                leave=False,
+                disable=not progress,
             )
-        )
-        geometric["mean_face"].append(aligned_rmse(model.template.mean_shape[face], truth[face]))
-    figures = {
-        "landmark_error_px": float(np.mean(np.concatenate(landmark_errors))),
-        "photometric_error": float(np.mean(np.concatenate(photometric_errors))),
-        "num_examples": total,
-    }
-    if geometric["m1"]:
-        figures["geometric_error_mm"] = {
-            name: float(np.mean(values)) for name, values in geometric.items()
+        ]
+        figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        if self._training_mean is not None:
+            constant = np.square([row["shape_training_mean"] for row in rows]).mean()
+            for name in ("m1", f"m{self._num_frames}"):
+                squared = figures.pop(f"squared_{name}")
+                figures[f"shape_r2_{name}"] = float(1.0 - squared / constant)
+        return {**figures, "num_examples": count}
+
+    def _measure(self, batch: MultiFrameBatch) -> dict[str, float]:
+        """Figures of one person."""
+        neutral, displacements, errors, total = self._infer(batch)
+        mask = batch.frame_mask.numpy()
+        row = {name: np.mean(values.numpy()[mask]) for name, values in errors.items()}
+        row["total"] = total.numpy()
+        if self._training_mean is not None:
+            singles = self._infer_identity(single_frames(batch)).numpy()[..., mask[0]]
+            row |= self._measure_shapes(
+                batch.truth, singles, neutral.numpy()[..., 0], displacements.numpy()[..., mask[0]]
+            )
+        return row
+
+    def _measure_shapes(
+        self,
+        truth: GroundTruth,
+        singles: np.ndarray,
+        neutral: np.ndarray,
+        displacements: np.ndarray,
+    ) -> dict[str, float]:
+        template = self._model.template
+        true_neutral = truth.neutral_shape[0].numpy()
+        # The truth has the vertices of the coarsest level, which come first at every level.
+        face = np.flatnonzero(template.regions["face"][: len(true_neutral)])
+        many = f"m{self._num_frames}"
+
+        def error(shape):
+            return aligned_rmse(shape[face], true_neutral[face])
+
+        of_singles = [error(single) for single in np.moveaxis(singles, -1, 0)]
+        of_many = error(neutral)
+        activations = truth.blendshape_activations[0].numpy()[: displacements.shape[-1]]
+        blendshapes = template.blendshapes[:, face]
+        expressive = [
+            aligned_rmse(
+                neutral[face] + displacements[face, :, m],
+                true_neutral[face] + np.tensordot(activation, blendshapes, axes=1),
+            )
+            for m, activation in enumerate(activations)
+        ]
+        return {
+            "shape_m1": np.mean(of_singles),
+            f"shape_{many}": of_many,
+            "shape_training_mean": error(self._training_mean),
+            "shape_template_mean": error(template.mean_shape),
+            f"expressive_{many}": np.mean(expressive),
+            "squared_m1": np.mean(np.square(of_singles)),
+            f"squared_{many}": of_many**2,
         }
-    return figures

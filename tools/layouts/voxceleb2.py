@@ -19,13 +19,13 @@ from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import imageio_ffmpeg
 import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
 from datasets.voxceleb2_frames.dummy_voxceleb2 import write_people
-from fml_tf.files.video import SUFFIXES, index_frames, read_frames
+from fml_tf.files.video import VideoError, check_video, read_frames
+from fml_tf.files.video_writer import even_times, write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.preprocessing.face_track import FaceTrack
 from fml_tf.preprocessing.faces import HogFaceDetector
@@ -67,8 +67,7 @@ def main(_) -> None:
     output = pathlib.Path(_OUTPUT.value)
     videos = []
     if _VIDEOS.value:
-        found = sorted(pathlib.Path(_VIDEOS.value).iterdir())
-        videos = [path for path in found if path.suffix.lower() in SUFFIXES]
+        videos = find_videos(pathlib.Path(_VIDEOS.value))
     count = len(videos) + _SYNTHETIC.value
     if not count:
         sys.exit("voxceleb2: give --videos, --synthetic or both")
@@ -90,16 +89,30 @@ def main(_) -> None:
         number = int(person[2:])
         video = f"synthetic{number:02d}"
         footage, landmarks = render_footage(generator, number)
-        write_video(output / "original" / f"{video}.mp4", footage.frames)
+        write_video(
+            output / "original" / f"{video}.mp4", even_times(footage.frames, _FRAMES_PER_SECOND)
+        )
         (output / "truth").mkdir(exist_ok=True)
         np.save(output / "truth" / f"{video}.npy", landmarks)
         write_clips(output / people[person], person, video, footage)
 
 
+def find_videos(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a folder that are videos, sorted; others are told of."""
+    videos = []
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        try:
+            check_video(path)
+            videos.append(path)
+        except VideoError as error:
+            print(f"passed over: {error}", file=sys.stderr)
+    return videos
+
+
 def read_footage(path: pathlib.Path) -> Footage:
     """Reads a video and follows its largest face."""
-    frames = [frame for _, frame in read_frames(path)]
-    seconds = index_frames(path).seconds[: len(frames)]
+    _, seconds, frames = zip(*read_frames(path))
+    seconds = np.array(seconds)
     detector = HogFaceDetector()
     tracks, times, boxes = [], [], []
 
@@ -159,19 +172,7 @@ def write_clips(folder: pathlib.Path, person: str, video: str, footage: Footage)
             crops.append(crop_image(footage.frames[index], CropTransform(*square, _CLIP_SIZE)))
         clip = folder / "mp4" / person / video / f"{number:05d}.mp4"
         clip.parent.mkdir(parents=True, exist_ok=True)
-        write_video(clip, crops)
-
-
-def write_video(path: pathlib.Path, frames: Sequence[np.ndarray]) -> None:
-    """Writes RGB frames as H.264 of 25 frames a second."""
-    height, width = frames[0].shape[:2]
-    writer = imageio_ffmpeg.write_frames(
-        os.fspath(path), (width, height), fps=_FRAMES_PER_SECOND, quality=7, macro_block_size=2
-    )
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame))
-    writer.close()
+        write_video(clip, even_times(crops, _FRAMES_PER_SECOND))
 
 
 def _whole_head(left: float, top: float, width: float, frame: np.ndarray) -> np.ndarray:

@@ -4,13 +4,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
 from fml_tf.evaluation.measures import mean, point_and_plane, rms
 from fml_tf.evaluation.predictions import SEVEN, Frame, Prediction
 from fml_tf.evaluation.protocols.base import Case, ErrorMap, Measure, Protocol, Score
 from fml_tf.evaluation.protocols.layouts import one_file, read_ljson, require_folder
 from fml_tf.evaluation.textured_scan import find_scan_landmarks, read_textured_scan
-from fml_tf.files.images import read_image
+from fml_tf.files.images import ImageError, read_image
 from fml_tf.files.meshes import read_mesh
 from fml_tf.files.video import index_frames, read_chosen_frames
 from fml_tf.geometry.alignment import procrustes
@@ -134,20 +135,33 @@ class MiccFlorence(Protocol):
 def read_evenly(folder: pathlib.Path, video: str) -> list[tuple[int, np.ndarray]]:
     """Reads `NUM_FRAMES` evenly spaced frames of a video file, or of a folder of its frames.
 
+    In a folder, hidden files do not count; what cannot be read is passed over with a warning.
+
     Returns:
       Their numbers and images [H, W, 3] uint8 RGB; all, where there are fewer.
 
     Raises:
       FileNotFoundError, ValueError: no such video, or none that can be read.
     """
-    pictures = sorted(path for path in (folder / video).glob("*") if path.is_file())
+    pictures = sorted(path for path in (folder / video).glob("[!.]*") if path.is_file())
     if pictures:
-        return [
-            (number, read_image(pictures[number])) for number in evenly(len(pictures), NUM_FRAMES)
-        ]
+        return _read_pictures(pictures)
     path = one_file(folder, f"{video}.*", "the video")
     index = index_frames(path)
-    return list(read_chosen_frames(path, index, evenly(len(index.seconds), NUM_FRAMES)))
+    numbers = evenly(len(index.seconds), NUM_FRAMES)
+    return [(frame.number, frame.image) for frame in read_chosen_frames(path, index, numbers)]
+
+
+def _read_pictures(paths: Sequence[pathlib.Path]) -> list[tuple[int, np.ndarray]]:
+    frames = []
+    for number in evenly(len(paths), NUM_FRAMES):
+        try:
+            frames.append((number, read_image(paths[number])))
+        except ImageError as error:
+            logging.warning("passed over: %s", error)
+    if not frames:
+        raise ValueError(f"{paths[0].parent}: none of its files is a picture that can be read")
+    return frames
 
 
 def evenly(total: int, count: int) -> list[int]:

@@ -21,7 +21,6 @@ from fml_tf.geometry.alignment import procrustes
 from fml_tf.geometry.registration import fit_surface
 from fml_tf.geometry.surface import Surface, vertex_areas
 from fml_tf.rendering.illumination import spherical_harmonics
-from fml_tf.synthesis.generator import CROP_SIZE, SOURCE_SIZE
 from fml_tf.template.makehuman import load_makehuman
 
 # Directions of the camera's hemisphere at which lights are compared.
@@ -63,8 +62,10 @@ class SyntheticFaces(Protocol):
         self.settings = {"data": builder.info.full_name, "split": split}
         num_frames = builder.info.features["landmarks"].shape[0]
         self._examples = {}
-        for _, example in evaluation_examples(builder, split, num_frames):
-            example = tf.nest.map_structure(lambda value: value.numpy(), dict(example))
+        for batch, example in evaluation_examples(builder, split, num_frames):
+            # What the crops' own cameras see of pose and light.
+            of_crops = {"rotation": batch.truth.rotation[0], "light": batch.truth.illumination[0]}
+            example = tf.nest.map_structure(lambda value: value.numpy(), {**example, **of_crops})
             name = example["person_id"].decode()
             while name in self._examples:  # a person may have several images
                 name += "_"
@@ -148,8 +149,7 @@ class SyntheticFaces(Protocol):
             difference = np.linalg.norm((displacement - expressions[m])[face], axis=1)
             per_frame["expression"].append(rms(difference))
 
-            to_crop = crop_rotation(truth["crop_transform"][frame], truth["focal_length"])
-            pose = to_crop * Rotation.from_rotvec(truth["rotation"][frame])
+            pose = Rotation.from_rotvec(truth["rotation"][frame])
             predicted = Rotation.from_rotvec(fit.rotation[m]).apply(identity[face])
             turn = procrustes(predicted, pose.apply(neutral[face])).rotation
             per_frame["rotation"].append(np.degrees(Rotation.from_matrix(turn).magnitude()))
@@ -158,7 +158,7 @@ class SyntheticFaces(Protocol):
             per_frame["landmarks"].append(
                 mean(landmark_error(fit.positions[m, vertices], truth["true_landmarks"][frame]))
             )
-            light.append(light_error(fit.illumination[m], truth["illumination"][frame], to_crop))
+            light.append(light_error(fit.illumination[m], truth["light"][frame]))
         figures = {name: float(np.mean(values)) for name, values in per_frame.items()}
         albedo, true_albedo = fit.albedo[:count][face], truth["albedo"][face]
         gain = np.sum(albedo * true_albedo, axis=0) / np.sum(albedo**2, axis=0)
@@ -178,24 +178,7 @@ def in_correspondence(shape: Shape) -> bool:
     )
 
 
-def crop_rotation(crop_transform: np.ndarray, focal_length: float) -> Rotation:
-    """The turn from the source picture's camera to a crop's own camera.
-
-    A crop is taken as the picture of a camera that looks at the crop's centre
-    (`docs/conventions.md`), while the truth is told for the camera of the source picture.
-
-    Args:
-      crop_transform: [2, 3] from source to crop px.
-      focal_length: px of the source picture.
-    """
-    half = CROP_SIZE / 2.0
-    centre = np.linalg.solve(crop_transform[:, :2], [half, half] - crop_transform[:, 2])
-    right, down = (centre - SOURCE_SIZE / 2.0) / focal_length
-    axis = np.array([right, -down, -1.0]) / np.linalg.norm([right, down, 1.0])
-    return Rotation.align_vectors([[0.0, 0.0, -1.0]], [axis])[0]
-
-
-def light_error(light: np.ndarray, truth: np.ndarray, to_crop: Rotation) -> float:
+def light_error(light: np.ndarray, truth: np.ndarray) -> float:
     """Root mean square difference of two lights' shading, as a percentage of the truth's.
 
     Over directions of the hemisphere that faces the camera, after the best gain of each channel:
@@ -203,18 +186,13 @@ def light_error(light: np.ndarray, truth: np.ndarray, to_crop: Rotation) -> floa
 
     Args:
       light: [9, 3] in the crop's camera.
-      truth: [9, 3] in the source picture's camera.
-      to_crop: see `crop_rotation`.
+      truth: [9, 3] likewise.
     """
     turn = np.arange(_NUM_DIRECTIONS) * np.pi * (3.0 - np.sqrt(5.0))
     z = (np.arange(_NUM_DIRECTIONS) + 0.5) / _NUM_DIRECTIONS  # evenly spread over the hemisphere
     radius = np.sqrt(1.0 - z**2)
     normals = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
-    shading = _harmonics(normals) @ light
-    true_shading = _harmonics(to_crop.inv().apply(normals)) @ truth
+    harmonics = spherical_harmonics(tf.constant(normals[..., None]))[..., 0].numpy()
+    shading, true_shading = harmonics @ light, harmonics @ truth
     gain = np.sum(shading * true_shading, axis=0) / np.sum(shading**2, axis=0)
     return float(100.0 * np.sqrt(np.mean((gain * shading - true_shading) ** 2)) / rms(true_shading))
-
-
-def _harmonics(normals):
-    return spherical_harmonics(tf.constant(normals[..., None]))[..., 0].numpy()

@@ -1,9 +1,6 @@
-"""Compiles tensorflow-graphics' own rasteriser from the sources in its wheel.
+"""tensorflow-graphics' own rasteriser, compiled from the sources in its wheel.
 
-The library inside the wheel was built for TensorFlow 2.7 and does not load today. Tests compare our
-rasteriser with this one, and `benchmarks/rasterizer.py` takes it as the peer; no product code does.
-
-  python -m tools.compile_tfg_rasterizer
+The library inside the wheel was built for TensorFlow 2.7 and does not load today.
 """
 
 import hashlib
@@ -12,10 +9,10 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 import tensorflow as tf
-from absl import app
 
 
 def compile_rasterizer() -> pathlib.Path:
@@ -25,7 +22,7 @@ def compile_rasterizer() -> pathlib.Path:
       The path of the shared library, in the user's cache folder, for `tf.load_op_library`.
 
     Raises:
-      FileNotFoundError: there is no g++.
+      FileNotFoundError: there is no g++, or the system is not Linux.
       RuntimeError: it does not compile; with the compiler's message.
     """
     package = importlib.util.find_spec("tensorflow_graphics").submodule_search_locations[0]
@@ -39,6 +36,8 @@ def compile_rasterizer() -> pathlib.Path:
     if library.exists():
         return library
 
+    if not sys.platform.startswith("linux"):
+        raise FileNotFoundError("tensorflow-graphics' rasteriser is compiled on Linux only")
     compiler = shutil.which("g++")
     if compiler is None:
         raise FileNotFoundError("g++: not found; it is needed for tensorflow-graphics' rasteriser")
@@ -52,13 +51,3 @@ def compile_rasterizer() -> pathlib.Path:
             raise RuntimeError(f"g++ failed on {folder}:\n{result.stderr}")
         built.replace(library)
     return library
-
-
-def main(argv):
-    """Compiles, and prints where the library lies."""
-    del argv
-    print(compile_rasterizer())
-
-
-if __name__ == "__main__":
-    app.run(main)

@@ -1,12 +1,15 @@
-"""The networks of the supplemental's Tables 1-3: encoder, identity and parameter estimation.
+"""FML's networks, the supplemental's Tables 1-3: encoder, identity and parameter estimation.
 
 The tables leave out one pooling layer and misprint one input; `docs/method.md` says how we read
-them. All three end in linear heads that start at zero, so that the first prediction is the mean
-face.
+them.
 """
 
 import keras
 from keras import layers
+
+from fml_tf.config import ModelConfig
+from fml_tf.models.encoders.aggregation import mean_over_frames
+from fml_tf.models.encoders.base import Encoder
 
 
 def scaled(channels: int, width: float) -> int:
@@ -92,15 +95,13 @@ class IdentityNetwork(keras.layers.Layer):
     """Table 2 after the mean over frames: pooled medium features → shape and albedo parameters.
 
     Args:
-      shape_size: g.
-      albedo_size: |β|.
+      identity_size: g + |β|.
       width: factor on the number of channels.
     """
 
-    def __init__(self, shape_size: int, albedo_size: int, width: float = 1.0, **kwargs):
+    def __init__(self, identity_size: int, width: float = 1.0, **kwargs):
         super().__init__(**kwargs)
-        self.shape_size = shape_size
-        self.albedo_size = albedo_size
+        self.identity_size = identity_size
         self.width = width
         self.body = [
             _conv("conv1", scaled(384, width), 3),
@@ -108,7 +109,7 @@ class IdentityNetwork(keras.layers.Layer):
             layers.Flatten(),
             _dense("dense1", scaled(1000, width)),
             _dense("dense2", scaled(1000, width)),
-            _zero_head(shape_size + albedo_size),
+            _zero_head(identity_size),
         ]
 
     def build(self, input_shape):
@@ -118,19 +119,15 @@ class IdentityNetwork(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, pooled):
-        """Pooled medium features [B, h, h, c] → α [B, g], β [B, |β|]."""
+        """Pooled medium features [B, h, h, c] → (α, β) [B, g + |β|]."""
         for layer in self.body:
             pooled = layer(pooled)
-        return pooled[:, : self.shape_size], pooled[:, self.shape_size :]
+        return pooled
 
     def get_config(self):
         """Constructor arguments, for serialisation."""
-        return {
-            **super().get_config(),
-            "shape_size": self.shape_size,
-            "albedo_size": self.albedo_size,
-            "width": self.width,
-        }
+        sizes = {"identity_size": self.identity_size, "width": self.width}
+        return {**super().get_config(), **sizes}
 
 
 @keras.saving.register_keras_serializable("fml_tf")
@@ -142,13 +139,13 @@ class ParameterNetwork(keras.layers.Layer):
     over 768 channels, but the identity's half runs once a person, not once a frame.
 
     Args:
-      expression_size: b.
+      frame_size: 6 + b + 27.
       width: factor on the number of channels.
     """
 
-    def __init__(self, expression_size: int, width: float = 1.0, **kwargs):
+    def __init__(self, frame_size: int, width: float = 1.0, **kwargs):
         super().__init__(**kwargs)
-        self.expression_size = expression_size
+        self.frame_size = frame_size
         self.width = width
         channels = scaled(384, width)
         self.identity_map = _conv("identity_map", channels, 3)
@@ -171,7 +168,7 @@ class ParameterNetwork(keras.layers.Layer):
             layers.MaxPool2D(3, 2),
             layers.Flatten(),
             _dense("dense1", scaled(2048, width)),
-            _zero_head(6 + expression_size + 27),
+            _zero_head(frame_size),
         ]
 
     def build(self, input_shape):
@@ -190,7 +187,7 @@ class ParameterNetwork(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, inputs):
-        """(Identity [B, g + |β|], low [B·M, h, h, c]) → [B·M, 6 + b + 27]."""
+        """(Identity [B, g + |β|], low [B·M, h, h, c]) → [B·M, frame_size]."""
         identity, low = inputs
         size, channels = low.shape[1], self.identity_map.filters
         identity_map = keras.ops.reshape(self.identity_dense(identity), (-1, size, size, 1))
@@ -206,8 +203,50 @@ class ParameterNetwork(keras.layers.Layer):
 
     def get_config(self):
         """Constructor arguments, for serialisation."""
-        return {
-            **super().get_config(),
-            "expression_size": self.expression_size,
-            "width": self.width,
-        }
+        return {**super().get_config(), "frame_size": self.frame_size, "width": self.width}
+
+
+class FmlEncoder(Encoder):
+    """See `Encoder`: Tables 1 to 3 in a row. Arguments as those of `Encoder`."""
+
+    def __init__(self, config: ModelConfig, identity_size: int, frame_size: int, **kwargs):
+        super().__init__(config, identity_size, frame_size, **kwargs)
+        width = config.network_width
+        self.frame_encoder = FrameEncoder(width, name="frame_encoder")
+        self.identity_network = IdentityNetwork(identity_size, width, name="identity_network")
+        self.parameter_network = ParameterNetwork(frame_size, width, name="parameter_network")
+
+    def build(self, input_shape):
+        """Creates the weights for frames [N, H, W, 3]."""
+        self.frame_encoder.build(input_shape)
+        low_size = feature_size(input_shape[1])
+        medium_size = -(-low_size // 4)
+        low_channels, medium_channels = (
+            layers[-1].filters for layers in (self.frame_encoder.low, self.frame_encoder.medium)
+        )
+        self.identity_network.build((None, medium_size, medium_size, medium_channels))
+        self.parameter_network.build(
+            ((None, self.identity_size), (None, low_size, low_size, low_channels))
+        )
+
+    def features(self, frames, training):
+        """Low and medium features."""
+        del training
+        return self.frame_encoder(frames)
+
+    def identity(self, features, frame_mask, training):
+        """From the mean of the medium features."""
+        del training
+        _, medium = features
+        return self.identity_network(mean_over_frames(medium, frame_mask))
+
+    def frame_parameters(self, features, identity, training):
+        """From identity and low features."""
+        del training
+        low, _ = features
+        return self.parameter_network((identity, low))
+
+    def parts(self):
+        """The three networks."""
+        networks = (self.frame_encoder, self.identity_network, self.parameter_network)
+        return {network.name: network for network in networks}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.models.networks import (
+from fml_tf.models.encoders.fml import (
     FrameEncoder,
     IdentityNetwork,
     ParameterNetwork,
@@ -15,9 +15,9 @@ from fml_tf.models.networks import (
 def _built():
     encoder = FrameEncoder()
     encoder.build((None, 240, 240, 3))
-    identity = IdentityNetwork(500, 500)
+    identity = IdentityNetwork(1000)
     identity.build((None, 4, 4, 256))
-    parameters = ParameterNetwork(64)
+    parameters = ParameterNetwork(6 + 64 + 27)
     parameters.build(((None, 1000), (None, 14, 14, 384)))
     return encoder, identity, parameters
 
@@ -50,7 +50,7 @@ def test_activation_shapes_are_those_of_table_1():
 
 
 def test_split_convolution_equals_one_convolution_over_the_concatenation():
-    network = ParameterNetwork(5, width=0.05)
+    network = ParameterNetwork(38, width=0.05)
     network.build(((None, 6), (None, 5, 5, 8)))
     rng = np.random.default_rng(0)
     identity = tf.constant(rng.normal(size=(2, 6)), tf.float32)
@@ -74,18 +74,18 @@ def test_split_convolution_equals_one_convolution_over_the_concatenation():
 def test_heads_start_at_zero():
     encoder, identity, parameters = (
         FrameEncoder(0.1),
-        IdentityNetwork(7, 9, 0.1),
-        ParameterNetwork(5, 0.1),
+        IdentityNetwork(16, 0.1),
+        ParameterNetwork(38, 0.1),
     )
     low, medium = encoder(tf.random.stateless_uniform((3, 64, 64, 3), (0, 1)))
-    shape, albedo = identity(medium)
-    outputs = parameters((tf.concat([shape, albedo], -1), low))
-    assert shape.shape == (3, 7) and albedo.shape == (3, 9) and outputs.shape == (3, 6 + 5 + 27)
-    for values in (shape, albedo, outputs):
+    vectors = identity(medium)
+    outputs = parameters((vectors, low))
+    assert vectors.shape == (3, 16) and outputs.shape == (3, 38)
+    for values in (vectors, outputs):
         assert not np.any(values)
 
 
 def test_layers_survive_serialisation():
-    for layer in (FrameEncoder(0.1), IdentityNetwork(7, 9, 0.1), ParameterNetwork(5, 0.1)):
+    for layer in (FrameEncoder(0.1), IdentityNetwork(16, 0.1), ParameterNetwork(38, 0.1)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
         assert copy.get_config() == layer.get_config()

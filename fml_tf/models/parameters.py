@@ -1,0 +1,73 @@
+"""How a vector that a network regresses is cut into named parameters."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parameter:
+    """A named part of a vector: value = offset + scale · output.
+
+    Attributes:
+      name: key in `FaceParameters`.
+      shape: of one value.
+      scale: number or array that broadcasts to `shape`, so that outputs of size 1 are plausible;
+        None for 1.
+      offset: likewise, the value that a head at zero gives; None for 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    scale: float | np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers it takes."""
+        return math.prod(self.shape)
+
+
+class ParameterLayout:
+    """The parameters of a vector, in their order.
+
+    Args:
+      parameters: the parts.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter]):
+        self.parameters = tuple(parameters)
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parts."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    def split(self, outputs) -> dict[str, tf.Tensor]:
+        """Outputs [..., size] → values [..., *shape] by name."""
+        parts = tf.split(outputs, [parameter.size for parameter in self.parameters], axis=-1)
+        batch_shape = tf.shape(outputs)[:-1]
+        values = {}
+        for parameter, part in zip(self.parameters, parts):
+            if len(parameter.shape) != 1:
+                shape = tf.concat([batch_shape, parameter.shape], axis=0)
+                static = (*outputs.shape[:-1], *parameter.shape)
+                part = tf.ensure_shape(tf.reshape(part, shape), static)
+            if parameter.scale is not None:
+                part *= parameter.scale
+            if parameter.offset is not None:
+                part += parameter.offset
+            values[parameter.name] = part
+        return values
+
+    def join(self, values) -> tf.Tensor:
+        """Values by name, each [..., size] as neither scaled nor shifted → [..., size]."""
+        return tf.concat([values[name] for name in self.names], axis=-1)

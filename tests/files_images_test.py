@@ -1,0 +1,168 @@
+"""Pictures are read upright, in sRGB, and refused by one kind of error."""
+
+import io
+import os
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms
+
+from fml_tf.files import images
+from fml_tf.files.images import ImageError, is_picture, read_image
+
+# What is seen of a picture that was stored with each orientation.
+SHOWN = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.transpose(1, 0, 2),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda image: np.rot90(image),
+}
+
+
+def picture():
+    """Each quarter has a colour of its own."""
+    image = np.full((40, 60, 3), 128, np.uint8)
+    image[:20, :30], image[:20, 30:], image[20:, :30] = (250, 20, 20), (20, 250, 20), (20, 20, 250)
+    return image
+
+
+@pytest.mark.parametrize("orientation", SHOWN)
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("AVIF", {"quality": 95}),
+        ("HEIF", {"quality": 95}),
+    ],
+)
+def test_orientation_is_applied_whatever_the_format(tmp_path, file_format, options, orientation):
+    if file_format == "HEIF":
+        pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "a"  # no suffix: the content tells
+    Image.fromarray(picture()).save(path, file_format, exif=exif.tobytes(), **options)
+    image = read_image(path)
+    expected = SHOWN[orientation](picture())
+    assert is_picture(path) and image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 6
+
+
+def test_a_damaged_note_leaves_the_picture_whole(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture()).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
+    assert read_image(path).shape == (40, 60, 3)
+
+
+def test_colours_of_a_profile_become_srgb(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    swapped = _swapped_channels(profile.tobytes())
+    Image.fromarray(picture()).save(tmp_path / "a.png", icc_profile=swapped)
+    expected = picture()[..., [2, 1, 0]]
+    assert np.abs(read_image(tmp_path / "a.png").astype(int) - expected).mean() < 3
+    Image.fromarray(picture()).save(tmp_path / "b.png", icc_profile=b"no profile")
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), picture())
+
+
+def _swapped_channels(profile):
+    """The sRGB profile, its red and blue exchanged, and by another name."""
+    profile = profile.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ").replace(b"tXYZ", b"bXYZ")
+    return profile.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    grey = mode in ("L", "LA", "1", "I;16")
+    if mode == "I;16":
+        image = Image.fromarray(np.full((40, 60), 200 << 8, np.uint16))
+    else:
+        flat = np.full((40, 60, 3), 255 if mode == "1" else 200, np.uint8)
+        image = Image.fromarray(flat if grey else picture())
+        image = image.quantize(8) if mode == "P" else image.convert(mode)
+    path = tmp_path / "a.tif"
+    image.save(path)
+    expected = np.full((40, 60, 3), 255 if mode == "1" else 200) if grey else picture()
+    assert np.abs(read_image(path).astype(int) - expected).mean() < 4
+
+
+def test_sixteen_bits_of_colour_are_rounded_down_to_eight(tmp_path):
+    for name in ("a.png", "a.tif"):
+        data = cv2.imencode(name[1:], np.uint16(picture()[..., ::-1]) * 257)[1]
+        (tmp_path / name).write_bytes(data)
+        np.testing.assert_array_equal(read_image(tmp_path / name), picture())
+
+
+def header_of_png(width, height):
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
+
+
+def cut(file_format):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(noise).save(file, file_format)
+    return file.getvalue()[: len(file.getvalue()) // 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "of no format"),
+        (b"some words", "of no format"),
+        (header_of_png(40_000, 40_000), "more than 200,000,000 pixels"),
+        (header_of_png(15_000, 14_000), "more than 200,000,000 pixels"),
+        (header_of_png(60, 40), "not an image that can be read"),  # too few pixels
+        (cut("JPEG"), "truncated"),
+        (cut("PNG"), "truncated"),
+        (cut("WEBP"), "not an image that can be read"),
+        (cut("TIFF"), "not an image that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_a_line_that_names_it(tmp_path, content, reason, recwarn):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=rf"a\.jpg: .*{reason}") as error:
+        read_image(path)
+    assert "\n" not in str(error.value) and not recwarn.list
+    assert isinstance(error.value, ValueError)
+
+
+def test_missing_files_and_unreadable_ones(tmp_path, monkeypatch):
+    for read in (read_image, is_picture):
+        with pytest.raises(FileNotFoundError, match="none: no such file"):
+            read(tmp_path / "none")
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(picture()).save(path)
+    np.testing.assert_array_equal(read_image(path), picture())
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ImageError, match="Permission denied"):
+        read_image(path)
+
+
+def test_heic_without_its_extra_names_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "pillow_heif", None)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    assert is_picture(path)
+    with pytest.raises(ImageError, match=r"a\.jpg: HEIC .* `pip install pillow-heif`"):
+        read_image(path)
