@@ -52,10 +52,10 @@ def print_summary(model: FaceReconstructor) -> None:
         print(f"{name:32s} {number:>12,d}")
     print(f"{'networks':32s} {networks:>12,d}")
     print(f"{'total':32s} {sum(counts.values()):>12,d}")
-    print(
-        f"|V| = {model.template.num_vertices}, |G| = {model.face_model.num_nodes}, "
-        f"b = {len(model.expression_basis.sigma)}"
-    )
+    layouts = (model.identity_layout, model.frame_layout)
+    sizes = {part.name: part.size for layout in layouts for part in layout.parameters}
+    sizes = {"vertices": model.template.num_vertices, **sizes}
+    print(", ".join(f"{name} {size}" for name, size in sizes.items()))
 
 
 def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> dict:

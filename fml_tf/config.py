@@ -211,7 +211,7 @@ class TrainConfig:
         1000, "Steps between validations on the split 'validation'.", lower_bound=1
     )
     validation_examples: int = _field(
-        64, "At most so many examples of that split are looked at.", lower_bound=1
+        64, "At most this many examples of that split are used.", lower_bound=1
     )
     log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)
     image_summary_every: int = _field(1000, "Steps between picture summaries.", lower_bound=1)

@@ -13,7 +13,7 @@ NUM_SH_BANDS = 9
 
 
 class GroundTruth(tf.experimental.ExtensionType):
-    """What is known of synthetic people, as their crops show them.
+    """What is known of synthetic people, as their crops show them; 0 in masked frames.
 
     V counts the vertices of the open template's coarsest level, which come first at every level.
 

@@ -62,7 +62,7 @@ def test_the_configs_defaults_are_the_papers_weights():
 
 def test_smoothness_needs_a_graph(model):
     fake = types.SimpleNamespace(name="linear", face_model=object())
-    with pytest.raises(ValueError, match="needs a deformation graph, which linear has not"):
+    with pytest.raises(ValueError, match="the system linear has none"):
         LOSSES["smoothness"](fake)
 
 

@@ -129,13 +129,13 @@ def test_no_node_joins_two_lips_or_two_lids(resolution, gap):
         for node in nodes[here[vertex[nodes]]]:
             moved = follows[:, [node]].indices
             # Where the two really meet, a node may reach around the corner, as far as its spacing.
-            assert to_corner[moved[there[moved]]].max(initial=0) < 7
+            assert to_corner[moved[there[moved]]].max(initial=0) < 8.5
             num_checked += 1
     assert num_checked > 10
     # Nor does the smoothness term couple the two sides, but next to the corner.
     i, j = graph.edges[~np.isin(vertex[graph.edges], corners).any(axis=1)].T
     across = (upper[vertex[i]] & lower[vertex[j]]) | (lower[vertex[i]] & upper[vertex[j]])
-    assert to_corner[vertex[np.stack([i, j])[:, across]]].max(initial=0) < 11
+    assert to_corner[vertex[np.stack([i, j])[:, across]]].max(initial=0) < 12.5
 
 
 def test_the_shut_mouth_is_as_apart_as_the_open_one(template, graph):

