@@ -20,17 +20,17 @@ import functools
 import json
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
 from datasets import synthetic_faces
 from fml_tf import __version__
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.predictors import Method, ModelPredictor
@@ -43,11 +43,11 @@ from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
 from fml_tf.evaluation.results import collect, compare_results
-from fml_tf.evaluation.runner import open_output, run_cases
-from fml_tf.files.atomic import atomic_path, write_json
+from fml_tf.evaluation.runner import RESULTS_FILE, open_output, run_cases
+from fml_tf.files.atomic import write_json, write_text
+from fml_tf.files.folders import probe_directory
 from fml_tf.models.saving import load_model, model_hash
 
-RESULTS_FILE = "results.json"
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
     "tensorflow",
@@ -203,6 +203,7 @@ def evaluate(options: flags.FlagValues) -> dict:
     """
     tf.keras.utils.set_random_seed(options.seed)
     tf.config.experimental.enable_op_determinism()
+    probe_directory(options.output_dir)
     protocol = open_protocol(options)
     methods, predictor = open_methods(options, protocol)
     identity = {
@@ -219,8 +220,7 @@ def evaluate(options: flags.FlagValues) -> dict:
             saving_meshes(method, output_dir / "meshes", protocol.expressive) for method in methods
         ]
     names = list(protocol.cases())[: options.max_cases or None]
-    with atomic_path(output_dir / "cases.txt") as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    write_text(output_dir / "cases.txt", "".join(f"{name}\n" for name in names))
     run_cases(protocol, methods, names, output_dir, options.data_dir)
     result = {
         "identity": identity,
@@ -238,8 +238,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         result["compared_identity"] = compared["identity"]
         write_json(os.path.join(output_dir, RESULTS_FILE), result)
     text = markdown(protocol, result)
-    with atomic_path(output_dir / "results.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(output_dir / "results.md", text)
     pictures = write_pictures(protocol, methods, result, output_dir)
     write_report(protocol.name, text, pictures, output_dir)
     print(text)
@@ -248,16 +247,12 @@ def evaluate(options: flags.FlagValues) -> dict:
 
 def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
     """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
-    try:
+    with one_line_errors("evaluate.py"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
         if not (options.dataset and options.output_dir):
             raise ValueError("give --dataset, a protocol, and --output_dir, a folder to write to")
         evaluate(options)
-    except (OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"evaluate.py: {(str(error) or repr(error)).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

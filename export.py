@@ -9,13 +9,13 @@ that exists is never overwritten. docs/serving.md describes the signatures and h
 """
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 from absl import app, flags, logging
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.models.saving import load_model
 from fml_tf.serving.exporting import DTYPES, check_export_dir, export_model
 
@@ -65,14 +65,10 @@ def export(options: flags.FlagValues) -> None:
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     """Exports; tells what cannot be used by one line (more with --verbosity=1)."""
-    try:
+    with one_line_errors("export.py", tf.errors.OpError):
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
         export(options)
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"export.py: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -13,29 +13,20 @@ it says why in one line, exits with code 2 and writes nothing.
 
 import functools
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags, logging
+from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.config import RENDERING_BACKENDS
+from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
-from fml_tf.preprocessing.prepare import CropSettings, prepare_image
-from fml_tf.reconstruction.inputs import (
-    choose_identity_frames,
-    cut_frames,
-    is_video,
-    prepare_photos,
-    scan_video,
-)
-from fml_tf.reconstruction.output import (
-    check_output_directory,
-    output_directory,
-    write_reconstruction,
-)
-from fml_tf.reconstruction.reconstruction import reconstruct_frames
+from fml_tf.preprocessing.prepare import CropSettings
+from fml_tf.reconstruction.output import OUTPUT_FILES, check_apart, write_reconstruction
+from fml_tf.reconstruction.reconstruction import reconstruct as reconstruct_person
 from fml_tf.reconstruction.video import write_overlay_video
 
 
@@ -63,6 +54,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         0,
         "Use at most the first so many frames of a video, or photos of a folder; 0 uses all.",
         lower_bound=0,
+    )
+    flags.DEFINE_enum(
+        "rendering_backend",
+        "fast",
+        RENDERING_BACKENDS,
+        "What projects, lights and draws: 'fast', or 'tfg', tensorflow-graphics.",
+        flag_values=flag_values,
     )
     number(
         "min_face_size",
@@ -93,40 +91,33 @@ def reconstruct(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    check_output_directory(options.output_dir, options.overwrite)
+    check_output_directory(options.output_dir, OUTPUT_FILES, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
-    model = load_model(options.checkpoint)
-    prepare = functools.partial(
-        prepare_image,
+    check_apart(options.input, options.output_dir)
+    model = load_model(options.checkpoint, options.rendering_backend)
+    face = reconstruct_person(
+        options.input,
+        model,
+        num_frames=options.num_frames,
+        max_frames=options.max_frames,
+        min_face_size=options.min_face_size,
+        min_confidence=options.min_confidence,
         detector=make_landmark_detector(options.landmark_detector),
-        template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
-        settings=CropSettings.of_model(model.config, options.min_face_size, options.min_confidence),
     )
-    scan = None
-    if is_video(options.input):
-        scan = scan_video(options.input, prepare, options.max_frames)
-        frames = cut_frames(scan, choose_identity_frames(scan, options.num_frames))
-    else:
-        frames = prepare_photos(options.input, prepare, options.max_frames)
-    reconstruction = reconstruct_frames(model, frames)
-    with output_directory(options.output_dir, options.overwrite) as directory:
-        write_reconstruction(directory, reconstruction, model)
-        if scan is not None:
-            write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
+    with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
+        write_reconstruction(directory, face, model)
+        if face.scan is not None:
+            write_overlay_video(directory / "overlay.mp4", model, face.scan, face.frames.crops)
+    print(f"Wrote the face of {len(face.frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
     """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
-    try:
+    with one_line_errors("reconstruct.py"):
         reconstruct(options)
-    except (OSError, ValueError, ImportError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -173,8 +173,23 @@ class TrainConfig:
     smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)
     sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
     expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)
+    true_position_weight: float = _field(
+        0.0, "Of the truth's projected positions, synthetic people only (ours).", lower_bound=0.0
+    )
+    true_shape_weight: float = _field(
+        0.0, "Of the true neutral shape, likewise (ours).", lower_bound=0.0
+    )
+    true_expression_weight: float = _field(
+        0.0, "Of the true expression, likewise (ours).", lower_bound=0.0
+    )
+    true_albedo_weight: float = _field(0.0, "Of the true albedo, likewise (ours).", lower_bound=0.0)
+    true_rotation_weight: float = _field(
+        0.0, "Of the true head pose, likewise (ours).", lower_bound=0.0
+    )
     random_num_frames: bool = _field(
-        False, "Mask out a random number of each example's frames (ours), to train for any M."
+        False,
+        "Pool the identity over a random number of each example's frames (ours), to train for any "
+        "M; the losses see all of its frames.",
     )
     augment_colour: float = _field(
         0.0,
@@ -196,7 +211,7 @@ class TrainConfig:
         1000, "Steps between validations on the split 'validation'.", lower_bound=1
     )
     validation_examples: int = _field(
-        64, "At most so many examples of that split are looked at.", lower_bound=1
+        64, "At most this many examples of that split are used.", lower_bound=1
     )
     log_every: int = _field(50, "Steps between scalar summaries.", lower_bound=1)
     image_summary_every: int = _field(1000, "Steps between picture summaries.", lower_bound=1)

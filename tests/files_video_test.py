@@ -9,9 +9,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from full_disk import full_disk
 from PIL import ExifTags, Image
 from video_files import encode, ffmpeg, ffmpeg_frames, images, moving_frames, weave
 
+from fml_tf.files.atomic import NotWrittenError
 from fml_tf.files.video import (
     NotAVideoError,
     VideoError,
@@ -348,6 +350,14 @@ def test_a_written_video_keeps_times_size_and_colours(tmp_path):
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"a\.mp4: a video of no frames"):
         write_video(tmp_path / "a.mp4", [])
-    if pathlib.Path("/dev/full").exists():
-        with pytest.raises(OSError, match="No space left"):
-            write_video("/dev/full", even_times(moving_frames(3), 25))
+    noise = np.random.default_rng(0).integers(0, 256, (30, 96, 128, 3), np.uint8)
+    write_video(tmp_path / "a.mp4", even_times(noise, 25))
+    size = (tmp_path / "a.mp4").stat().st_size
+    (tmp_path / "a.mp4").unlink()
+    for room in (0, 100, size // 2, size - 1):  # in the header, the frames, the trailer
+        with (
+            full_disk(room),
+            pytest.raises(NotWrittenError, match=r"a\.mp4: cannot be written: File too large"),
+        ):
+            write_video(tmp_path / "a.mp4", even_times(noise, 25))
+        assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from fml_tf.files.video import read_frames
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.models.building import build_model
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
-from fml_tf.reconstruction.output import output_directory, write_reconstruction
+from fml_tf.reconstruction.output import write_reconstruction
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
 from fml_tf.reconstruction.video import place_overlay, write_overlay_video
 from fml_tf.rendering.pictures import render_frame_pictures
@@ -227,44 +227,3 @@ def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
     overlay = list(read_frames(tmp_path / "overlay.mp4"))
     assert [frame.image.shape for frame in overlay] == [(64, 64, 3)] * 6
     assert all(np.abs(frame.image.astype(int) - 120).max() < 4 for frame in overlay)
-
-
-def test_a_new_output_directory_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "runs" / "face"
-    with pytest.raises(RuntimeError), output_directory(path) as directory:
-        (directory / "identity.obj").write_text("half")
-        raise RuntimeError("cut")
-    assert not list((tmp_path / "runs").iterdir())
-    with output_directory(path) as directory:
-        (directory / "identity.obj").write_text("whole")
-        assert not path.exists()
-    assert (path / "identity.obj").read_text() == "whole"
-    assert [p.name for p in path.parent.iterdir()] == ["face"]
-
-
-def test_an_empty_output_directory_is_taken(tmp_path):
-    with output_directory(tmp_path) as directory:
-        (directory / "identity.obj").write_text("")
-    assert [p.name for p in tmp_path.iterdir()] == ["identity.obj"]
-
-
-def test_files_in_the_output_directory_are_refused_or_replaced(tmp_path):
-    for name in ("identity.obj", "frame_0007.obj", "mine.txt"):
-        (tmp_path / name).write_text("old")
-    with pytest.raises(ValueError, match="--overwrite"), output_directory(tmp_path):
-        pytest.fail("must not be entered")
-    with pytest.raises(RuntimeError), output_directory(tmp_path, overwrite=True):
-        raise RuntimeError("cut")
-    assert (tmp_path / "frame_0007.obj").read_text() == "old"
-    with output_directory(tmp_path, overwrite=True) as directory:
-        (directory / "identity.obj").write_text("new")
-    # The old run's seventh frame is no frame of the new run; the user's own file stays.
-    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
-        "identity.obj": "new",
-        "mine.txt": "old",
-    }
-    with (
-        pytest.raises(ValueError, match=r"mine\.txt: not a folder"),
-        output_directory(tmp_path / "mine.txt"),
-    ):
-        pytest.fail("must not be entered")

@@ -118,8 +118,6 @@ def _write_result(path: pathlib.Path, summary: dict, images: list[dict]) -> None
         # Two objects, so that a summary is read without its images.
         pickle.dump(summary, file)
         pickle.dump(images, file)
-        file.flush()
-        os.fsync(file.fileno())  # else its name may outlive a power cut without it
 
 
 def load_images(path: str) -> list[dict]:

@@ -6,6 +6,7 @@ own camera sees follows from both (`docs/conventions.md`).
 """
 
 import functools
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,15 @@ FRAME_TRUTH = (
 )
 TRUTH_FEATURES = PERSON_TRUTH + FRAME_TRUTH
 """What `ground_truth` is made of, as `synthetic_faces` names it."""
+
+
+def has_truth(names: Collection[str]) -> bool:
+    """Whether features of these names are enough for `ground_truth`."""
+    return set(TRUTH_FEATURES) <= set(names)
+
+
+FRAME_FIELDS = ("blendshape_activations", "rotation", "positions", "illumination")
+"""Fields of `GroundTruth` that each frame has its own of."""
 
 # Spherical harmonics that are odd in x, in the order of docs/conventions.md.
 _ODD_IN_X = np.array([3, 4, 7])
@@ -84,7 +94,7 @@ def mirror_truth(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The truth of an example whose frames are mirrored left to right.
 
     Args:
-      example: features, of which those of `TRUTH_FEATURES` are read.
+      example: the features `TRUTH_FEATURES`, and any others.
 
     Returns:
       Those that change.

@@ -224,7 +224,7 @@ def hash_files(paths: Sequence[pathlib.Path]) -> str:
 
 
 def _photometric_distance(colours, observed, weights):
-    """[N] mean Euclidean distance in RGB, [0, 255], over the weighed vertices [V, N]."""
+    """[N] mean Euclidean distance in RGB, [0, 255], over the weighted vertices [V, N]."""
     difference = tf.where(weights[:, None] > 0, colours - observed, 0.0)
     total = tf.reduce_sum(weights * tf.norm(difference, axis=1), axis=0)
     return 255.0 * total / tf.reduce_sum(weights, axis=0)
@@ -238,7 +238,7 @@ def _frames_first(values):
 class _FaceFinder:
     """Finds the faces that lie in `box`, where one is given, or, if there is none, the box itself.
 
-    Landmarks hang on how the detector draws its boxes, and a data set's are drawn by another.
+    Landmarks depend on how the detector draws its boxes, and a data set's are drawn by another.
     """
 
     def __init__(self):

@@ -107,9 +107,15 @@ def save_model(
             values["rounding"] = rounding_error(model, weights)
         write_json(folder / MODEL_FILE, values)
         # A folder in the way cannot be replaced in one step; it goes when the new one is whole.
+        old = pathlib.Path(parent, "old")
         if directory.exists():
-            os.rename(directory, pathlib.Path(parent, "old"))
-        os.rename(folder, directory)
+            os.rename(directory, old)
+        try:
+            os.rename(folder, directory)
+        except OSError:
+            if old.exists():
+                os.rename(old, directory)
+            raise
 
 
 def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> FaceReconstructor:

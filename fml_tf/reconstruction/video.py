@@ -38,6 +38,9 @@ def write_overlay_video(
       model: the model.
       scan: of the source video.
       identity_crops: [M, S, S, 3] uint8 RGB, the frames that the identity is pooled over.
+
+    Raises:
+      NotWrittenError: it cannot be written to its end.
     """
     frames = _overlay_frames(model, scan, identity_crops)
     first = next(frames)

@@ -15,13 +15,14 @@ follows.
 import dataclasses
 import os
 import pathlib
-import tempfile
 import zipfile
 
 import numpy as np
 import scipy.sparse
+from absl import logging
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from fml_tf.files.atomic import atomic_path
 from fml_tf.geometry import topology
 from fml_tf.template.face_template import FaceTemplate
 
@@ -141,7 +142,8 @@ def load_or_build_graph(
       detail: density of the nodes in the face.
 
     Returns:
-      The graph. A damaged file is built anew and replaced.
+      The graph. A damaged file is built anew and replaced; where none can be written, a warning
+      tells.
 
     Raises:
       ValueError: as `build_deformation_graph`.
@@ -155,11 +157,12 @@ def load_or_build_graph(
         return _load(path, template, num_nodes, nodes_per_vertex)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         graph = build_deformation_graph(template, num_nodes, nodes_per_vertex, detail)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed: another process never reads half a file.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez_compressed(file, **dataclasses.asdict(graph))
-        os.replace(file.name, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                np.savez_compressed(temporary, **dataclasses.asdict(graph))
+        except OSError as error:  # no home, or a full one: all goes on without
+            logging.warning("the deformation graph is not kept for the next time: %s", error)
         return graph
 
 

@@ -44,7 +44,7 @@ from fml_tf.template.dense_landmarks import ASSET
 from fml_tf.template.face_template import NUM_CONTOUR_LANDMARKS, FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 from tools.assets import face_template_marks as marks
-from tools.assets.build_face_template import DETECTED, read_detected
+from tools.assets.build_face_template import DETECTED, measured_vertices, read_detected
 from tools.assets.face_template_geometry import mirror_vertices
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
 from tools.landmark_renderings import LANDMARK_PARTS, face_about, render
@@ -181,6 +181,7 @@ def write_detected(found: dict[str, np.ndarray], template: FaceTemplate) -> None
         template.landmark_vertices[np.searchsorted(FROM_68, number)]: place
         for number, place in read_detected().items()
     }
+    earlier = {v: place for v, place in earlier.items() if v not in measured_vertices()}
     result = {}
     for numbers, triangles in _where_to_look(template):
         index = np.searchsorted(FROM_68, numbers)

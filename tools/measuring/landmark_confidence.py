@@ -24,6 +24,8 @@ import tqdm
 from absl import app, flags
 from scipy.stats import spearmanr
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import atomic_path
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.structures import NUM_LANDMARKS
@@ -155,7 +157,8 @@ def draw(found: Measurements, path: pathlib.Path) -> None:
     axes.set(xlabel="confidence", ylabel="error, px of a crop of 240", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def main(argv):
@@ -164,7 +167,8 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     everything = measure()
     report(everything)
-    draw(everything.select(everything.found), pathlib.Path(_OUTPUT.value))
+    with one_line_errors("landmark_confidence"):
+        draw(everything.select(everything.found), pathlib.Path(_OUTPUT.value))
 
 
 if __name__ == "__main__":

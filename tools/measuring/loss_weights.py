@@ -111,7 +111,7 @@ def main(arguments):
     def geometric_error(shapes):
         return np.mean([aligned_rmse(s[face], truth[face]) for s, truth in zip(shapes, truths)])
 
-    given = loss_weights(config)
+    given = {name: weight for name, weight in loss_weights(config).items() if weight}
     cases = {"printed in the paper": PAPER_WEIGHTS, "as the flags say": given}
     for name in list(given)[2:]:
         for factor in (0.0, 0.1, 10.0):

@@ -169,10 +169,6 @@ class GraphFaceModel(FaceModel):
         """OCL(Θs) becomes one matrix in mm."""
         return _FoldedGraphFaceModel(self, dtype)
 
-    def get_config(self):
-        """Constructor arguments, for serialisation."""
-        return {**super().get_config(), "template": self.template, "config": self.config}
-
 
 class _FoldedGraphFaceModel(FoldedFaceModel):
     """See `FaceModel.folded`.
