@@ -15,6 +15,7 @@ from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.reconstruction import Reconstruction
+from fml_tf.reconstruction.viewer import write_viewer
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.template.face_template import FaceTemplate
 
@@ -25,6 +26,7 @@ OUTPUT_FILES = (
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
+    "viewer.html",
     "overview.png",
     "overlay.mp4",
 )
@@ -88,7 +90,7 @@ def check_output_directory(path: str | os.PathLike, overwrite: bool = False) -> 
 def write_reconstruction(
     directory: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor
 ) -> None:
-    """Writes meshes, landmarks, parameters, glTF and overview into an existing folder."""
+    """Writes meshes, landmarks, parameters, glTF, page and overview into an existing folder."""
     directory = pathlib.Path(directory)
     template, faces = model.template, reconstruction.faces
     identity = faces.identity.neutral_vertices[..., 0].numpy()
@@ -101,6 +103,8 @@ def write_reconstruction(
     np.save(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
     write_parameters(directory / "parameters.npz", reconstruction, model)
     write_face(directory / "face.glb", identity, albedo, template)
+    glb = (directory / "face.glb").read_bytes()
+    write_viewer(directory / "viewer.html", reconstruction, model, glb)
     cv2.imwrite(os.fspath(directory / "overview.png"), overview(reconstruction, model)[..., ::-1])
 
 
