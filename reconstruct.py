@@ -5,6 +5,7 @@ Examples:
   python reconstruct.py --checkpoint=runs/small --input=portrait.jpg --output_dir=portrait
   python reconstruct.py --checkpoint=runs/small --input=photos_of_one_person/ --output_dir=person
   python reconstruct.py --checkpoint=runs/small --input=clip.mp4 --output_dir=clip
+  python reconstruct.py --checkpoint=runs/small --input=me.jpg --output_dir=me --drive=other.mp4
 
 Writes meshes (OBJ, glTF with blendshapes), a page that shows the head in 3D, landmarks, parameters
 and pictures, and for a video the face laid over every frame; docs/reconstruction.md describes the
@@ -23,6 +24,7 @@ from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
+from fml_tf.reconstruction.edits import drive, relight
 from fml_tf.reconstruction.inputs import (
     choose_identity_frames,
     cut_frames,
@@ -34,18 +36,22 @@ from fml_tf.reconstruction.output import (
     check_output_directory,
     output_directory,
     write_reconstruction,
+    write_relit,
 )
 from fml_tf.reconstruction.reconstruction import reconstruct_frames
-from fml_tf.reconstruction.video import write_overlay_video
+from fml_tf.reconstruction.video import write_driven_video, write_overlay_video
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
-    text = functools.partial(flags.DEFINE_string, flag_values=flag_values, required=True)
+    optional = functools.partial(flags.DEFINE_string, flag_values=flag_values)
+    text = functools.partial(optional, required=True)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
     text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
     text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
     text("output_dir", None, "Folder to write to.")
+    optional("drive", None, "A video whose expressions and head poses the person is to take on.")
+    optional("light", None, "A photo of a face whose light is to fall on the person.")
     flags.DEFINE_bool(
         "overwrite",
         False,
@@ -89,6 +95,10 @@ def reconstruct(options: flags.FlagValues) -> None:
     check_output_directory(options.output_dir, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
+    for flag in ("drive", "light"):
+        path = options[flag].value
+        if path is not None and not os.path.exists(path):
+            raise FileNotFoundError(f"--{flag}={path}: no such file")
     model = load_model(options.checkpoint)
     prepare = functools.partial(
         prepare_image,
@@ -103,10 +113,25 @@ def reconstruct(options: flags.FlagValues) -> None:
     else:
         frames = prepare_photos(options.input, prepare, options.max_frames)
     reconstruction = reconstruct_frames(model, frames)
+    driver = light = None
+    if options.light is not None:
+        light = reconstruct_frames(model, prepare_photos(options.light, prepare, 1))
+    if options.drive is not None:
+        if not is_video(options.drive):
+            raise ValueError(f"--drive={options.drive}: not a video")
+        driver = scan_video(options.drive, prepare, options.max_frames)
+        driver_crops = cut_frames(driver, choose_identity_frames(driver, options.num_frames)).crops
     with output_directory(options.output_dir, options.overwrite) as directory:
         write_reconstruction(directory, reconstruction, model)
         if scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
+        person = reconstruction.parameters
+        if light is not None:
+            write_relit(directory / "relit.png", reconstruction, model, light)
+            person = relight(person, light.parameters.illumination[:, :1])
+        if driver is not None:
+            edit = functools.partial(drive, person)
+            write_driven_video(directory / "driven.mp4", model, edit, driver, driver_crops)
     print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
