@@ -23,7 +23,7 @@ from fml_tf.config import RENDERING_BACKENDS
 from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.reconstruction.output import OUTPUT_FILES, check_apart, write_reconstruction
 from fml_tf.reconstruction.reconstruction import reconstruct as reconstruct_person
@@ -68,6 +68,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Least width of a face's crop (the face and some margin) in the image, pixels.",
         lower_bound=1,
     )
+    flags.DEFINE_enum(
+        "landmark_detector",
+        "auto",
+        LANDMARK_DETECTORS,
+        "What finds faces and landmarks; auto is mediapipe where LiteRT is installed, else dlib.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_float(
         "min_confidence",
         CropSettings.min_confidence,
@@ -96,7 +103,7 @@ def reconstruct(options: flags.FlagValues) -> None:
         max_frames=options.max_frames,
         min_face_size=options.min_face_size,
         min_confidence=options.min_confidence,
-        detector=DlibLandmarkDetector(),
+        detector=make_landmark_detector(options.landmark_detector),
     )
     with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, face, model)

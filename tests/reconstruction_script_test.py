@@ -34,13 +34,13 @@ def model(checkpoint):
 
 @pytest.fixture(scope="module")
 def detector():
-    return reconstruct.DlibLandmarkDetector()
+    return reconstruct.make_landmark_detector("dlib")
 
 
 @pytest.fixture
 def run(tmp_path, checkpoint, model, detector, monkeypatch):
     """Runs the script with flags; checkpoint and detector are read once for all tests."""
-    monkeypatch.setattr(reconstruct, "DlibLandmarkDetector", lambda: detector)
+    monkeypatch.setattr(reconstruct, "make_landmark_detector", lambda name: detector)
     monkeypatch.setattr(
         reconstruct,
         "load_model",

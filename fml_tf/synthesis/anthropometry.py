@@ -32,7 +32,7 @@ _SUBJECTS = pathlib.Path(__file__).parent / "assets" / "niosh_2003.csv"
 # Rows of the coarse head (skin, eyes, teeth, tongue) by Farkas' letters, right and left; a place
 # may lie midway between two rows. Sellion se is the deepest place of the nose's bridge, menton me
 # the lowest of the chin, a pupil pu the middle of an eyeball.
-_PLACES = {
+PLACES = {
     "eu": ([1655], [3643]), "g": ([227],), "op": ([857],), "zy": ([772], [2789]),
     "go": ([795], [2809]), "se": ([132],), "sn": ([343],), "prn": ([1347],),
     "al": ([1344], [3348]), "ch": ([425], [2486]), "pu": ([4145, 4172], [4073, 4100]),
@@ -126,7 +126,7 @@ def _lines(symbol: str) -> list[list[np.ndarray]]:
     """Rows [2, 2] at the ends of a distance's line, or of the two from an angle's middle place."""
     names = symbol.split("-")
     sides = (0, 1) if names[0] == names[1] else (0,) * len(names)
-    rows = [np.resize(_PLACES[name][side], 2) for name, side in zip(names, sides)]
+    rows = [np.resize(PLACES[name][side], 2) for name, side in zip(names, sides)]
     return [rows] if len(rows) == 2 else [[rows[1], rows[0]], [rows[1], rows[2]]]
 
 

@@ -70,7 +70,7 @@ class HeadModel:
         self._assets = load_identity_assets(resolution)
         self.target_names = self._assets.target_names
         template, parts = self.template, self._assets.accessories
-        self.canvas = Canvas(template.mean_shape, template.landmark_vertices)
+        self.canvas = Canvas(template.mean_shape, self._assets.feature_points)
 
         starts = np.cumsum([template.num_vertices] + [len(part.mean_shape) for part in parts])
         self._part_rows = {

@@ -86,7 +86,7 @@ def build_deformation_graph(
       ValueError: `num_nodes` is smaller than the number of corners, larger than the number of
         vertices outside of pockets, or too small for one node on each separate part of the mesh.
     """
-    pocket = _pockets(template)
+    pocket = pockets(template)
     open_vertices = np.flatnonzero(~pocket)
     corners = np.intersect1d(template.landmark_vertices[list(_CORNER_LANDMARKS)], open_vertices)
     if not len(corners) <= num_nodes <= len(open_vertices):
@@ -183,7 +183,7 @@ def _load(path, template, num_nodes, nodes_per_vertex) -> DeformationGraph:
     return graph
 
 
-def _pockets(template: FaceTemplate) -> np.ndarray:
+def pockets(template: FaceTemplate) -> np.ndarray:
     """Returns [V]: the parts outside of the region "face" that the face closes in.
 
     They do not reach the mesh's border and are smaller than the face (a closed head's scalp is
