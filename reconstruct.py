@@ -6,9 +6,9 @@ Examples:
   python reconstruct.py --checkpoint=runs/small --input=photos_of_one_person/ --output_dir=person
   python reconstruct.py --checkpoint=runs/small --input=clip.mp4 --output_dir=clip
 
-Writes meshes (OBJ, glTF with blendshapes), landmarks, parameters and pictures, and for a video the
-face laid over every frame; docs/reconstruction.md describes the files. If the input cannot be used
-it says why in one line, exits with code 2 and writes nothing.
+Writes meshes (OBJ, glTF with blendshapes), a page that shows the head in 3D, landmarks, parameters
+and pictures, and for a video the face laid over every frame; docs/reconstruction.md describes the
+files. If the input cannot be used it says why in one line, exits with code 2 and writes nothing.
 """
 
 import functools

@@ -77,6 +77,7 @@ def test_every_file_is_written(written):
         "landmarks_3d.npy",
         "overview.png",
         "parameters.npz",
+        "viewer.html",
     ]
 
 

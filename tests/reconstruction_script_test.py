@@ -74,6 +74,7 @@ def test_a_portrait(run, portrait, model, tmp_path):
         "landmarks_3d.npy",
         "overview.png",
         "parameters.npz",
+        "viewer.html",
     }
     # An untrained model's prediction is the mean face where the detector saw the portrait's.
     identity = read_mesh(out / "identity.obj").vertices

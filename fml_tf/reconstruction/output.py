@@ -13,6 +13,7 @@ from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.reconstruction import Reconstruction
+from fml_tf.reconstruction.viewer import write_viewer
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.template.face_template import FaceTemplate
 
@@ -23,6 +24,7 @@ OUTPUT_FILES = (
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
+    "viewer.html",
     "overview.png",
     "overlay.mp4",
 )
@@ -53,7 +55,7 @@ def check_apart(source: str | os.PathLike, directory: str | os.PathLike) -> None
 def write_reconstruction(
     directory: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor
 ) -> None:
-    """Writes meshes, landmarks, parameters, glTF and overview into an existing folder."""
+    """Writes meshes, landmarks, parameters, glTF, page and overview into an existing folder."""
     directory = pathlib.Path(directory)
     template, faces = model.template, reconstruction.faces
     identity = faces.identity.neutral_vertices[..., 0].numpy()
@@ -67,6 +69,8 @@ def write_reconstruction(
     write_parameters(directory / "parameters.npz", reconstruction, model)
     write_face(directory / "face.glb", identity, albedo, template)
     write_image(directory / "overview.png", overview(reconstruction, model))
+    glb = (directory / "face.glb").read_bytes()
+    write_viewer(directory / "viewer.html", reconstruction, model, glb)
 
 
 def write_parameters(
