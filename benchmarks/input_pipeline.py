@@ -1,4 +1,4 @@
-"""Examples a second that the input pipeline delivers, beside what a training step consumes.
+"""Examples per second that the input pipeline delivers, beside what a training step consumes.
 
     python -m benchmarks.input_pipeline --flagfile=configs/voxceleb2.cfg --data_dir=data
 

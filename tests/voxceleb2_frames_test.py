@@ -305,7 +305,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(good_clips, tmp_path, prepare
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # less than a clip's result
     try:
-        with pytest.raises(OSError, match=r"no room left.*goes on from here.*tiny") as error:
+        with pytest.raises(OSError, match=r"no room left.*resumes from here.*tiny") as error:
             _build(good_clips, data_dir)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -29,7 +29,7 @@ class Augmentation:
       crop: largest shift of a crop as a share of its width, in each direction, and twice as much
         the largest change of its width.
       blur: largest standard deviation of a Gaussian blur, crop px.
-      flip: mirror a person left to right or not, by a coin.
+      flip: mirror a person left to right or not, at random.
     """
 
     colour: float = 0.0

@@ -52,7 +52,7 @@ class ModelPredictor:
       model: the model.
       min_face_size: least width of a face's crop in a picture, px.
       min_confidence: least mean confidence of its landmarks, where the face had to be searched
-        for: a face box that a data set gives is taken at its word.
+        for: a face box that a data set gives is trusted.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import numpy as np
 from fml_tf.evaluation.measures import rms
 from fml_tf.files.vrml import TexturedMesh
 
-# Corners of the mesh that a photograph must give colour to, for its camera to be told.
+# Corners of the mesh that a photograph must colour at least, so that its camera can be found.
 _LEAST_CORNERS = 100
 # What the camera's perspective may add, over the photograph's width.
 _LARGEST_CAMERA_ERROR = 0.03
@@ -18,7 +18,7 @@ def split_texture(
 ) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
     """The two photographs of a scan's texture, with the face's box in each.
 
-    The texture coordinates tell where the scan's points are in a photograph, and so its camera
+    The texture coordinates say where the scan's points are in a photograph, and so give its camera
     (affine, by least squares); the box is that of the landmarks that it sees or would see.
 
     Args:

@@ -125,7 +125,7 @@ def output_directory(
         aside.mkdir()
         try:
             yield new
-        except NotWrittenError as error:  # told by the name that the file would have had
+        except NotWrittenError as error:  # named as the file would have been
             error.filename = error.filename.replace(os.fspath(new), os.fspath(path), 1)
             raise
         check_output_directory(path, files, overwrite)  # another run may have come meanwhile

@@ -13,7 +13,7 @@ from trimesh.exchange.obj import export_obj
 from fml_tf.files.atomic import atomic_path
 from fml_tf.files.images import to_bytes
 
-# It tells of every mesh of quads that it cuts into triangles.
+# It logs every mesh of quads that it cuts into triangles.
 logging.getLogger("trimesh").setLevel(logging.WARNING)
 
 _VERTEX_OR_FACE = re.compile(r"^[ \t]*[vf][ \t].*$", re.MULTILINE)

@@ -20,14 +20,14 @@ class _TruthLoss(Loss):
     """What the terms have in common.
 
     Raises:
-      ValueError: the model's template is not the one that the truth is told on.
+      ValueError: the model's template is not the one that the truth is given on.
     """
 
     needs_truth = True
 
     def __init__(self, model: FaceReconstructor):
         if model.config.template != "makehuman":
-            raise ValueError("losses on the truth need --template=makehuman, on which it is told")
+            raise ValueError("losses on the truth need --template=makehuman, on which it is given")
         self._unit = model.config.length_unit_mm
         self._crop_width = model.camera.width
         with tf.init_scope():

@@ -196,7 +196,7 @@ def find_model(path: str | os.PathLike) -> pathlib.Path:
 
 
 def model_hash(path: str | os.PathLike) -> str:
-    """SHA-256 that tells a saved model from any other; arguments and errors as `load_model`."""
+    """SHA-256 that identifies a saved model; arguments and errors as `load_model`."""
     return _hash(find_model(path) / MODEL_FILE)
 
 

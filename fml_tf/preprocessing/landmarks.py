@@ -42,13 +42,13 @@ class LandmarkDetector(Protocol):
 class DlibLandmarkDetector:
     """dlib's ensemble of regression trees, with a confidence from its agreement with itself.
 
-    The trees give no confidence. What they do give is an answer that hangs on the box they start
-    from and on the image's handedness more the less the image decides: each face is therefore
-    read from two boxes (shifted a little), in the image and in its mirror image. A landmark is
+    The trees give no confidence. But the less the image decides, the more their answer depends on
+    the box they start from and on the image's handedness. Each face is therefore read from two
+    boxes (shifted a little), in the image and in its mirror image. A landmark is
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
     Occluded points, and the far contour of a turned head, get less by this;
-    `tools/measuring/landmark_confidence.py` measures how well it tells the error.
+    `tools/measuring/landmark_confidence.py` measures how well it predicts the error.
     """
 
     # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
@@ -90,7 +90,7 @@ class DlibLandmarkDetector:
 
     def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
         # A detector's boxes come in coarse steps of place and size. The box that a first reading
-        # suggests hangs on them much less, and the landmarks read from it are better.
+        # suggests depends on them much less, and the landmarks read from it are better.
         transform, patch = self._patch(image, box)
         centred = _box_about(transform.invert(self._predict(patch, (0.0, 0.0))))
         readings = self._readings(image, centred)

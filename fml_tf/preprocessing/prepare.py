@@ -65,7 +65,7 @@ class CropSettings:
 
     @classmethod
     def of_model(cls, config: ModelConfig, min_width: int, min_confidence: float):
-        """The crops that a model takes, with thresholds of one's own."""
+        """The crops that a model takes, with the given thresholds."""
         return cls(
             config.crop_margin, config.crop_size, min_width, min_confidence, config.focal_length
         )

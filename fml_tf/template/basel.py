@@ -6,7 +6,7 @@ transfer of Guo et al. (github.com/Juyong/3DFace), `Exp_Pca.bin`, with `BFM_exp_
 in one folder. 2017 and 2019 are one `.h5` file with expressions inside.
 
 No Basel model publishes 68 landmarks as vertices. For 2009 there is `Landmarks68_BFM.anl`
-(github.com/anilbas/BFMLandmarks); for the others a list of one's own in the same form.
+(github.com/anilbas/BFMLandmarks); for the others, bring a list in the same form.
 """
 
 import os

@@ -143,7 +143,7 @@ def load_or_build_graph(
 
     Returns:
       The graph. A damaged file is built anew and replaced; where none can be written, a warning
-      tells.
+      says so.
 
     Raises:
       ValueError: as `build_deformation_graph`.
@@ -161,7 +161,7 @@ def load_or_build_graph(
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
                 np.savez_compressed(temporary, **dataclasses.asdict(graph))
-        except OSError as error:  # no home, or a full one: all goes on without
+        except OSError as error:  # no home, or a full one: the graph is built each time
             logging.warning("the deformation graph is not kept for the next time: %s", error)
         return graph
 

@@ -61,10 +61,10 @@ class Bu3dfe(Protocol):
     Layout under `root`, for scan F0001_AN01 of a subject of race WH: `F0001/F0001_AN01WH_F3D.wrl`
     (mm), `_F3D.bmp` (its texture: two photographs from about ±45°, side by side), `_F3D.bnd` (83
     points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one a line; without it 324
-    of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it tells
-    in lines VERTEX X Y Z where vertices of the "4k" template lie on the scan; without it the
-    template is registered, and the main measure is that of the surface: where shape alone does not
-    tell one place from the next, registered places stay near the mean face's, and favour it.
+    of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it says in
+    lines VERTEX X Y Z where vertices of the "4k" template lie on the scan. Without it the template
+    is registered, and the main measure is that of the surface: where shape alone does not
+    distinguish one place from the next, registered places stay near the mean face's, and favour it.
 
     Args:
       root: the folder.

@@ -25,7 +25,7 @@ TESTER_LIST = "testers.txt"
 NUM_POSES, NUM_BLENDSHAPES = 20, 46
 # The papers' number; which ones they do not say.
 _NUM_TESTERS, _ALL_TESTERS, _SEED = 9, 150, 0
-# Outer corner to outer corner of a grown-up's eyes, about: tells the unit.
+# Outer corner to outer corner of an adult's eyes, roughly; it determines the unit.
 _EYES_MM = 90.0
 # A vertex is of the face if the aligned template's face is its nearest part, not further away.
 _REGION_REACH_MM = 10.0
@@ -64,7 +64,7 @@ class FaceWarehouse(Protocol):
     Layout under `root`: `Tester_N/TrainingPose/pose_K.obj`, K from 0 to 19, with `pose_K.png`, and
     `Tester_N/Blendshape/shape.bs`, whose first shape is the tester's neutral face; all meshes of
     one topology. `testers.txt` may list the testers to take, one a line; without it 9 of the 150
-    are drawn. The files' unit, a power of ten of mm, is told by the distance of the eyes.
+    are drawn. The files' unit, a power of ten of mm, follows from the distance of the eyes.
 
     Args:
       root: the folder.

@@ -23,7 +23,7 @@ LANDMARK_FOLDER = "MICC_landmarks"
 NUM_FRAMES = 30
 _SCANS = ("frontal1", "frontal2")
 _NOSE_TIP, _CROP_MM = 30, 95.0
-# At most so many of the crop's vertices, evenly spaced in their order, guide the ICP; all count.
+# Vertices of the crop that guide the ICP at most, evenly spaced in their order; all are measured.
 _FIT_POINTS = 2000
 
 
