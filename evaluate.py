@@ -163,7 +163,7 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
     """
     num_frames = parse_num_frames(options.num_frames)
     if not options.checkpoint and not options.predictions:
-        raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
+        raise ValueError("give --checkpoint, the folder of a model, or --predictions, or both")
     methods, hashes = [], []
     if options.checkpoint:
         hashes.append(model_hash(options.checkpoint))
@@ -205,7 +205,9 @@ def read_results(directory: str, protocol: Protocol) -> dict:
             raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
     ours = (protocol.name, dict(protocol.settings))
     if (theirs["dataset"], theirs["settings"]) != ours:
-        raise ValueError(f"{path}: of {theirs['dataset']} {theirs['settings']}, not of {ours}")
+        raise ValueError(
+            f"{path}: results of {theirs['dataset']} {theirs['settings']}, not of {ours}"
+        )
     return results
 
 

@@ -192,8 +192,8 @@ class TrainConfig:
     )
     random_num_frames: bool = _field(
         False,
-        "Pool the identity over a random subset of each example's frames, to train for any M (ours); "
-        "pose, expression and light are regressed for all frames, and the losses see them all.",
+        "Pool the identity over a random subset of an example's frames (ours), to train for any M. "
+        "Pose, expression and light are regressed for all frames, and the losses see them all.",
     )
     augment_colour: float = _field(
         0.0,

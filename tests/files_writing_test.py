@@ -223,9 +223,9 @@ def test_places_that_cannot_be_written_to_are_told_before_the_work(tmp_path):
     for place, reason in {
         "file": "file: not a folder",
         "file/deep": "file: not a folder",
-        "gone": "gone: a link that leads nowhere",
-        "gone/deep": "gone: a link that leads nowhere",
-        "loop": "loop: a link that leads nowhere",
+        "gone": "gone: a broken link",
+        "gone/deep": "gone: a broken link",
+        "loop": "loop: a broken link",
         "x" * 256: "File name too long",
         f"new/{'x' * 256}": "File name too long",
         "/dev/null": "/dev/null: not a folder",

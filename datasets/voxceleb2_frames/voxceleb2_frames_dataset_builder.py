@@ -159,7 +159,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         written = {name: split.num_examples for name, split in self.info.splits.items()}
         if written != reported and not self._download_config.max_examples_per_split:
             shutil.rmtree(self.data_path)
-            raise RuntimeError(f"{self.data_path}: {written} written of examples {reported}")
+            raise RuntimeError(f"{self.data_path}: wrote {written} of {reported} examples")
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         from datasets.voxceleb2_frames.assembly import prepare_splits

@@ -67,7 +67,7 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
     """
     unknown = example.keys() - _FRAME_TENSORS - set(TRUTH_FEATURES)
     if unknown:
-        raise ValueError(f"augmentation does not know what becomes of {', '.join(unknown)}")
+        raise ValueError(f"augmentation cannot change {', '.join(unknown)}")
     with_truth = has_truth(example)
     if with_truth and augmentation.colour:
         raise ValueError("--augment_colour would change the true albedo and light; leave it at 0")

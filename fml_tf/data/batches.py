@@ -136,7 +136,7 @@ def training_batches(
     num_replicas = num_workers * replicas_per_worker
     if global_batch_size % num_replicas:
         raise ValueError(
-            f"--batch_size={global_batch_size} is no multiple of {num_replicas} replicas"
+            f"--batch_size={global_batch_size} is not a multiple of {num_replicas} replicas"
         )
     share = global_batch_size // num_workers
     examples = _raw_examples(builder, "train", with_truth)

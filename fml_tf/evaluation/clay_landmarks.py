@@ -57,6 +57,6 @@ def clay_landmarks(
     chosen = (fragments.depth.numpy()[rows, columns] + aside).argmin(axis=1)[:, None]
     column, row = (np.take_along_axis(part, chosen, 1)[:, 0] for part in (columns, rows))
     if (ids[row, column] < 0).any():
-        raise ValueError("landmarks lie beside the mesh as seen from +z")
+        raise ValueError("landmarks fall outside the mesh as seen from +z")
     corner = fragments.barycentrics.numpy()[row, column].argmax(axis=1)
     return triangles[ids[row, column], corner]

@@ -58,7 +58,7 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
         for name in _OUTPUT_FILES:
             if os.path.lexists(output_dir / name):
                 raise ValueError(
-                    f"{output_dir / name}: not of an evaluation; give another --output_dir"
+                    f"{output_dir / name}: not written by an evaluation; give another --output_dir"
                 )
         output_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, dict(identity))

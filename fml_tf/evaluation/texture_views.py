@@ -48,7 +48,7 @@ def split_texture(
         if rms(np.linalg.norm(_with_one(corners[seen]) @ camera - pixels[seen], axis=1)) > (
             _LARGEST_CAMERA_ERROR * width
         ):
-            raise ValueError(f"{source}: half {side + 1} of its texture is no photograph of it")
+            raise ValueError(f"{source}: half {side + 1} of its texture is not a photograph of it")
         places = _with_one(landmarks) @ camera - (side * width, 0)
         box = (*places.min(axis=0), *places.max(axis=0))
         photographs.append((texture[:, side * width : (side + 1) * width], box))

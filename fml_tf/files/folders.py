@@ -57,7 +57,7 @@ def probe_directory(path: str | os.PathLike) -> pathlib.Path:
         raise ValueError(f"{path}: the folder that it is relative to was deleted") from None
     nearest = next(p for p in (given, *given.parents) if os.path.lexists(p))
     if not nearest.exists():
-        raise ValueError(f"{nearest}: a link that leads nowhere")
+        raise ValueError(f"{nearest}: a broken link")
     if not nearest.is_dir():
         raise ValueError(f"{nearest}: not a folder")
     path = pathlib.Path(os.path.realpath(path))

@@ -71,7 +71,7 @@ def _turned(image: np.ndarray, a: float, b: float, c: float, d: float) -> np.nda
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(straight, crossed) > 0.01 * max(straight, crossed):
         turn = abs(np.degrees(np.arctan2(b, a)))
-        raise ValueError(f"to be shown turned by {turn:.0f} degrees; only quarter turns are read")
+        raise ValueError(f"rotated by {turn:.0f} degrees; only quarter turns can be read")
     if crossed > straight:
         image, a, d = cv2.transpose(image), c, b
     if a < 0:

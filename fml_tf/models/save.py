@@ -54,7 +54,7 @@ def save(source: str, directory: str, options: flags.FlagValues) -> None:
       FileNotFoundError, ValueError: no model there, or one that cannot be read or stored.
     """
     if os.path.exists(directory):
-        raise ValueError(f"{directory}: is there already")
+        raise ValueError(f"{directory}: exists already")
     if is_old_run(source):
         model, description = load_old_run(source), Description()
     else:

@@ -120,11 +120,11 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
             prepared.append(_prepare_photo(photo, prepare))
             names.append(_name(photo, number))
         except (FileNotFoundError, ValueError) as error:
-            logging.warning("passed over: %s", printable(str(error)))
+            logging.warning("skipped: %s", printable(str(error)))
     if not prepared:
         raise ValueError(f"{whole} is a photo with a usable face")
     if len(names) < len(photos) and not max_frames:
-        logging.warning("%d of %d files passed over", len(photos) - len(names), len(photos))
+        logging.warning("%d of %d files skipped", len(photos) - len(names), len(photos))
     return _frames(names, range(len(names)), prepared)
 
 

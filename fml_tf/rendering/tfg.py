@@ -131,7 +131,7 @@ def build_backend() -> TfgBackend:
     try:
         library = compile_rasterizer()
     except (FileNotFoundError, RuntimeError) as error:
-        logging.warning("%s; our rasteriser stands in", error)
+        logging.warning("%s; using our rasteriser instead", error)
         return TfgBackend()
     return TfgBackend(tf.load_op_library(str(library)))
 

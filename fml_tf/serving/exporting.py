@@ -53,7 +53,7 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
             "as in exports/fml/1"
         )
     if os.path.lexists(directory):
-        raise ValueError(f"{directory}: this version is there already; take another number")
+        raise ValueError(f"{directory}: this version exists already; choose another number")
     return probe_directory(directory.parent) / directory.name
 
 

@@ -141,7 +141,7 @@ def _read_landmarks(path):
     try:
         vertices = np.array([int(float(word)) for word in words if word])
     except ValueError:
-        raise ValueError(f"{path}: expected one vertex number a line") from None
+        raise ValueError(f"{path}: expected one vertex number per line") from None
     if len(vertices) not in (66, 68):
         raise ValueError(f"{path}: {len(vertices)} landmarks; 68 or 66 are needed")
     return vertices - 1 if path.suffix == ".anl" else vertices

@@ -162,7 +162,7 @@ def load_or_build_graph(
             with atomic_path(path) as temporary:
                 np.savez_compressed(temporary, **dataclasses.asdict(graph))
         except OSError as error:  # no home, or a full one: the graph is built each time
-            logging.warning("the deformation graph is not kept for the next time: %s", error)
+            logging.warning("the deformation graph could not be cached: %s", error)
         return graph
 
 

@@ -179,7 +179,9 @@ def read_correspondence(path: pathlib.Path) -> np.ndarray:
     points[~face] = np.nan
     placed = np.isfinite(points).all(axis=1).sum()
     if placed < face.sum() / 2:
-        raise ValueError(f"{path}: only {placed} of the face's {face.sum()} vertices; is it cut?")
+        raise ValueError(
+            f"{path}: only {placed} of the face's {face.sum()} vertices; is the file cut short?"
+        )
     return points
 
 

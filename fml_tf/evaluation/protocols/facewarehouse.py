@@ -114,7 +114,7 @@ class FaceWarehouse(Protocol):
                 f"{path}: {len(mesh.vertices)} vertices, but {len(tester.neutral)} in shape.bs"
             )
         if not np.array_equal(mesh.faces, tester.triangles):
-            raise ValueError(f"{path}: other faces than pose_0.obj; is it cut?")
+            raise ValueError(f"{path}: other faces than pose_0.obj; is the file cut short?")
         image = read_image(require_file(path.with_suffix(".png"), "the picture"))
         vertices = tester.unit_mm * np.asarray(mesh.vertices)
         return Case(name, [Frame(name, image)], PoseTruth(tester, vertices))

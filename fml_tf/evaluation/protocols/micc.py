@@ -158,7 +158,7 @@ def _read_pictures(paths: Sequence[pathlib.Path]) -> list[tuple[int, np.ndarray]
         try:
             frames.append((number, read_image(paths[number])))
         except ImageError as error:
-            logging.warning("passed over: %s", error)
+            logging.warning("skipped: %s", error)
     if not frames:
         raise ValueError(f"{paths[0].parent}: none of its files is a picture that can be read")
     return frames
