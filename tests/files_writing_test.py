@@ -86,7 +86,7 @@ def test_only_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(NotWrittenError, match=f"{name}: cannot be written: it is there"):
+        with pytest.raises(NotWrittenError, match=f"{name}: cannot be written: it exists"):
             write_text(tmp_path / name, "x")
     assert (tmp_path / "pipe").is_fifo()
 

@@ -129,7 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def build(
     data_dir: str, config: str | SyntheticFacesConfig = "quickstart"
 ) -> tfds.core.DatasetBuilder:
-    """Prepares the data set if it is not there yet.
+    """Prepares the data set if it does not exist yet.
 
     Args:
       data_dir: where TFDS keeps prepared data sets.

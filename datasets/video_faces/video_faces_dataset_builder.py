@@ -228,7 +228,7 @@ def _name(path: pathlib.Path, video_dir: pathlib.Path) -> str:
 
 
 def _person(clip: str) -> str:
-    # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip a person.
+    # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip per person.
     folder, inside, _ = clip.partition("/")
     return folder if inside else pathlib.PurePosixPath(clip).stem
 

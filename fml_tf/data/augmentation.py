@@ -167,7 +167,7 @@ def _blur(frames: tf.Tensor, largest: float, key: tf.Tensor) -> tf.Tensor:
 
 
 def _change_colours(frames: tf.Tensor, amount: float, key: tf.Tensor) -> tf.Tensor:
-    """Changes exposure, balance, contrast and saturation of all frames alike."""
+    """Changes exposure, balance, contrast and saturation of all frames in the same way."""
     draws = amount * tf.random.stateless_uniform((6,), key, -1.0, 1.0)
     exposure, contrast, saturation = tf.unstack(tf.exp(draws[:3]))
     frames = frames * exposure * tf.exp(0.5 * draws[3:])

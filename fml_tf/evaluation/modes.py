@@ -51,7 +51,7 @@ def write_statistical_model(
 
     Args:
       path: of the .h5 file; the template's 66 landmark vertices go beside it as
-        `.landmarks.txt`, one a line, counted from 0.
+        `.landmarks.txt`, one per line, counted from 0.
       template: the model's.
       shape: of neutral vertices, D = 3V.
       albedo: of colours, D = 3V.

@@ -39,7 +39,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is there and not a file")
+            raise OSError("it exists and is not a file")
         with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=path.parent) as directory:
             temporary = pathlib.Path(directory) / path.name
             yield temporary

@@ -1,4 +1,4 @@
-"""Folders that a run writes to: looked at before the work, filled whole or not at all after it."""
+"""Folders that a run writes to: checked before the work, filled whole or not at all after it."""
 
 import contextlib
 import os

@@ -60,7 +60,7 @@ def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:
 
     Polygons are triangulated. Vertex colours, where the file has them, are in
     `.visual.vertex_colors` ([V, 4] uint8) and `.visual.kind` is "vertex"; texture coordinates and
-    materials of an OBJ are not looked at.
+    materials of an OBJ are ignored.
 
     Raises:
       FileNotFoundError: no such file.

@@ -97,7 +97,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[Frame]:
     What the file says of how its pictures are to be shown is done: they are turned and mirrored,
     their pixels made square (by enlarging), interlaced ones deinterlaced, colours converted by the
     file's matrix and range. Their size may change midway. Damaged frames, and those that are made
-    from them, are left out. A file that was cut short gives the frames that are there.
+    from them, are left out. A file that was cut short gives the frames that it has.
 
     Raises:
       FileNotFoundError: no such file.

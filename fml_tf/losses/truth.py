@@ -52,7 +52,7 @@ def _mean_square(difference):
 
 
 def _over_frames(values, frame_mask):
-    """[N] → scalar: summed over the frames that are there, a mean over people."""
+    """[N] → scalar: summed over the unmasked frames, a mean over people."""
     mask = tf.reshape(frame_mask, [-1])
     total = tf.reduce_sum(tf.where(mask, values, tf.zeros([], values.dtype)))
     return total / tf.cast(tf.shape(frame_mask)[0], values.dtype)

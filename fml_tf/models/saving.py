@@ -62,7 +62,7 @@ def save_model(
     description: Description = Description(),
     dtype: str = "float32",
 ) -> None:
-    """Writes a model, whole or not at all; one that is there already is replaced.
+    """Writes a model, whole or not at all; an existing one is replaced.
 
     Args:
       model: the model.

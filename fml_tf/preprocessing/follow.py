@@ -45,7 +45,7 @@ class FaceFollower:
         self._colours: np.ndarray | None = None
 
     def cut(self) -> None:
-        """Tells that another shot begins: nobody in it is taken for the same person."""
+        """Says that another shot begins: nobody in it counts as the same person."""
         self.person += 1
         self._reach = None
 

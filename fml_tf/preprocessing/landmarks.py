@@ -54,7 +54,7 @@ class DlibLandmarkDetector:
     # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
     # goes in the mirror.
     _STARTS = ((0.0, 0.06), (0.06, -0.03))
-    # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
+    # The face is scaled to one size first, so that readings, which dlib rounds to whole pixels
     # and takes from single pixels without smoothing, are as fine in a small or huge face.
     _BOX_WIDTH = 256
     _PATCH_WIDTH = 512

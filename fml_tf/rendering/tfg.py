@@ -42,7 +42,7 @@ class TfgBackend(RenderingBackend):
 
     def __init__(self, ops=None):
         self._ops = ops
-        # Its barycentrics are traced anew at every call, if they are not inside a function.
+        # Its barycentrics are traced again at every call if they are not inside a function.
         self._render = tf.function(self._draw, reduce_retracing=True)
 
     def project(self, points, camera):

@@ -30,8 +30,8 @@ def read_bfm(
     Args:
       path: `01_MorphableModel.mat`, with the files named above beside it, or `model2017-1_*.h5` or
         `model2019_*.h5`.
-      landmark_path: a text file of 68 (or 66) vertex numbers of the model, one a line, in the order
-        of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it ends
+      landmark_path: a text file of 68 (or 66) vertex numbers of the model, one per line, in the
+        order of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it ends
         in .anl, from 0 otherwise. If None: `Landmarks68_BFM.anl` beside a .mat, and the model's own
         name with the ending `.landmarks.txt` beside an .h5.
 
@@ -134,7 +134,7 @@ def _read_landmarks(path):
     _check_exists(
         path,
         "for BFM 2009 at github.com/anilbas/BFMLandmarks; for 2017 and 2019 list the 68 vertices, "
-        "one number a line, and",
+        "one number per line, and",
     )
     lines = path.read_text().splitlines()
     words = [line.split("%")[0].split("#")[0].strip() for line in lines]

@@ -142,7 +142,7 @@ def load_or_build_graph(
       detail: density of the nodes in the face.
 
     Returns:
-      The graph. A damaged file is built anew and replaced; where none can be written, a warning
+      The graph. A damaged file is built again and replaced; where none can be written, a warning
       says so.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Adam with one fused kernel a variable and a learning rate a group."""
+"""Adam with one fused kernel per variable and a learning rate per group."""
 
 from collections.abc import Iterable
 

@@ -63,7 +63,7 @@ class FaceWarehouse(Protocol):
 
     Layout under `root`: `Tester_N/TrainingPose/pose_K.obj`, K from 0 to 19, with `pose_K.png`, and
     `Tester_N/Blendshape/shape.bs`, whose first shape is the tester's neutral face; all meshes of
-    one topology. `testers.txt` may list the testers to take, one a line; without it 9 of the 150
+    one topology. `testers.txt` may list the testers to take, one per line; without it 9 of the 150
     are drawn. The files' unit, a power of ten of mm, follows from the distance of the eyes.
 
     Args:
