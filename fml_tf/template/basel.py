@@ -31,9 +31,9 @@ def read_bfm(
       path: `01_MorphableModel.mat`, with the files named above beside it, or `model2017-1_*.h5` or
         `model2019_*.h5`.
       landmark_path: a text file of 68 (or 66) vertex numbers of the model, one per line, in the
-        order of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it ends
-        in .anl, from 0 otherwise. If None: `Landmarks68_BFM.anl` beside a .mat, and the model's own
-        name with the ending `.landmarks.txt` beside an .h5.
+        order of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it
+        ends in .anl, from 0 otherwise. If None: `Landmarks68_BFM.anl` beside a .mat, and the
+        model's own name with the ending `.landmarks.txt` beside an .h5.
 
     Returns:
       The template; blendshapes are the expression components at one standard deviation, σ = 1. Of
