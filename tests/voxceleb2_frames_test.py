@@ -426,7 +426,7 @@ def test_a_clip_that_kills_its_worker_is_left_out_the_third_time(good_clips, tmp
             timeout=120,
         )
         assert build.returncode == 1
-        assert "exited with return code 7; give the same command again" in build.stderr
+        assert "exited with return code 7; the same command resumes" in build.stderr
     subprocess.run([*command, "--beam_pipeline_options="], env=environment, check=True)
     (path,) = tmp_path.glob("voxceleb2_frames/tiny/*/report.json")
     report = json.loads(path.read_text())

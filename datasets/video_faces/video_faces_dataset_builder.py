@@ -69,7 +69,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "Put videos into the folder given by `manual_dir`, one person per clip. Clips may lie in"
         " folders: then the first folder is the person, else the clip's name is."
     )
-    BUILDER_CONFIGS = [VideoFacesConfig(name="m4", description="One image of 4 frames a clip.")]  # noqa: RUF012
+    BUILDER_CONFIGS = [VideoFacesConfig(name="m4", description="One image of 4 frames per clip.")]  # noqa: RUF012
 
     def _info(self) -> tfds.core.DatasetInfo:
         num_frames = self.builder_config.clip.num_frames

@@ -127,7 +127,7 @@ class DlibLandmarkDetector:
         last = self._BOX_WIDTH - 1
         rectangle = dlib.rectangle(left, top, left + last, top + last)
         points = self._predictor(patch, rectangle).parts()
-        # dlib names pixels by index; their centres are half a pixel further in our terms.
+        # dlib counts pixels by index; in our coordinates their centres lie half a pixel further.
         return np.array([(p.x, p.y) for p in points])[FROM_68] + 0.5
 
 
@@ -139,7 +139,7 @@ def _box_about(landmarks: np.ndarray) -> FaceBox:
 
 
 def _packaged_model() -> pathlib.Path:
-    # The package cannot be imported on current Python (it wants pkg_resources): only its file.
+    # Current Python cannot import the package (it needs pkg_resources): only its file is used.
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None:
         raise FileNotFoundError(

@@ -40,7 +40,7 @@ class SmallFaceError(FaceError):
 
 
 class UncertainFaceError(FaceError):
-    """The landmarks of no face are to be trusted (covered, blurred, or no face after all)."""
+    """No face has landmarks that can be trusted (covered, blurred, or no face after all)."""
 
     reason = "uncertain landmarks"
 
@@ -108,7 +108,7 @@ def find_face(
 
 
 def certain_faces(faces: Sequence[DetectedFace], min_confidence: float) -> list[DetectedFace]:
-    """The faces whose landmarks are to be trusted, in the order given; at least one.
+    """The faces whose landmarks can be trusted, in the order given; at least one.
 
     What is no face now and then looks like one, but its landmarks agree on nothing.
 
