@@ -53,9 +53,7 @@ def export(options: flags.FlagValues) -> None:
       OSError, tf.errors.OpError: a disk that is full.
     """
     check_export_dir(options.export_dir)
-    if (
-        logging.get_verbosity() == logging.INFO
-    ):  # the level at which saving logs each variable's name
+    if logging.get_verbosity() == logging.INFO:  # saving would log each variable's name
         logging.set_verbosity(logging.WARNING)
     errors = export_model(load_model(options.checkpoint), options.export_dir, options.dtype)
     print(

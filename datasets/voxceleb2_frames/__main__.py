@@ -106,7 +106,7 @@ _FOCAL_LENGTH = flags.DEFINE_float(
 _CLIPS_PER_VIDEO = flags.DEFINE_integer(
     "clips_per_video",
     _PAPER.clips_per_video,
-    "Most clips of each video, drawn at random; 0 takes all.",
+    "At most this many clips of each video, drawn at random; 0 takes all.",
     lower_bound=0,
 )
 _TEST_SHARE_OF_DEV = flags.DEFINE_float(

@@ -33,7 +33,7 @@ class VoxCeleb2FramesConfig(tfds.core.BuilderConfig):
     Attributes:
       clip: how clips become multi-frame images. A dict of its fields works too, so that the flag
         `--config` of `tfds build` can hold them.
-      clips_per_video: most clips of each video, drawn at random; 0 for all.
+      clips_per_video: at most this many clips of each video, drawn at random; 0 for all.
       test_share_of_dev: share of the people of VoxCeleb2's own dev set who join its test set,
         drawn at random. Its test set alone has 3.2 % of the clips; with 2 % of the others, `test`
         has the paper's share, 21 k of 404 k.

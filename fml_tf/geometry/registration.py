@@ -45,8 +45,8 @@ def fit_surface(
       weights: [P] non-negative, such as `vertex_areas` of the scan; equal if None.
       with_scale: False keeps the scale of `initial`.
       robust: False squares the distances instead of ρ, for protocols that do.
-      max_iterations: most steps; it stops when a step moves nothing further than 1e-7 of the
-        points' extent.
+      max_iterations: largest number of steps; it stops when a step moves nothing further than
+        1e-7 of the points' extent.
 
     Returns:
       The similarity from surface to points.
