@@ -1,4 +1,4 @@
-"""Reconstructs a person's face in 3D from photos or a video, with a model that train.py trained.
+"""Reconstructs a person's face in 3D from photos or a video, with a trained model.
 
 Examples:
 
@@ -34,7 +34,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
     text = functools.partial(flags.DEFINE_string, flag_values=flag_values, required=True)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("checkpoint", None, "A saved model, or the --output_dir of train.py, whose best is taken.")
     text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
     text("output_dir", None, "Folder to write to.")
     flags.DEFINE_bool(
@@ -52,7 +52,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     number(
         "max_frames",
         0,
-        "Use at most the first so many frames of a video, or photos of a folder; 0 uses all.",
+        "Use at most this many frames of a video or photos of a folder, the first; 0 uses all.",
         lower_bound=0,
     )
     flags.DEFINE_enum(
@@ -113,7 +113,7 @@ def reconstruct(options: flags.FlagValues) -> None:
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
+    """Reconstructs; one line says what cannot be used (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
     with one_line_errors("reconstruct.py"):

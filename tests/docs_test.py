@@ -15,7 +15,9 @@ FOLDERS = [
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *FOLDERS])
 # Folders and endings of the repository's own files: what else looks like a path is a user's.
 OURS = ("benchmarks/", "configs/", "datasets/", "docs/", "fml_tf/", "serving/", "tests/", "tools/")
-ENDINGS = (".py", ".cfg", ".sh", ".md", ".config", ".toml")
+ENDINGS = (".py", ".cfg", ".sh")
+FILE_NAMES = {path.name for folder in OURS for path in (ROOT / folder).rglob("*.*")}
+ABSL_FLAGS = {"flagfile", "help", "helpfull", "verbosity"}
 
 
 def text_of(document):
@@ -43,6 +45,22 @@ def missing_modules(text):
     return sorted(absent - packages | others)
 
 
+def missing_flags(text):
+    """Of the flags in commands that run a script of ours, those that it does not define."""
+    command = re.compile(r"python3? (?:-m ([\w.]+)|(\w[\w/]*\.py))([^\n`|]*)")
+    for module, script, arguments in command.findall(text.replace("\\\n", " ")):
+        stem = (module or script.removesuffix(".py")).replace(".", "/")
+        files = [
+            path for path in (ROOT / f"{stem}.py", ROOT / stem / "__main__.py") if path.is_file()
+        ]
+        for source in map(text_of, files):
+            if "fml_tf.config" in source:
+                source += text_of(ROOT / "fml_tf" / "config.py")
+            for flag in sorted(set(re.findall(r"--(\w+)", arguments)) - ABSL_FLAGS):
+                if not re.search(rf'"{flag}"|^    {flag}: ', source, flags=re.MULTILINE):
+                    yield f"{module or script} --{flag}"
+
+
 def missing_paths(text):
     """Of words in code that look like a path of the repository, those that are not there."""
     words = {word.rstrip(".,:;)") for code in code_of(text) for word in code.split()}
@@ -52,9 +70,10 @@ def missing_paths(text):
         word
         for word in words
         if names.fullmatch(word) and "NAME" not in word and not word.startswith(("/", "."))
-        if word.startswith(OURS) or ("/" not in word and word.endswith(ENDINGS[:3]))
+        if word.startswith(OURS) or ("/" not in word and word.endswith(ENDINGS))
     }
-    return sorted(path for path in paths if not (ROOT / path).exists())
+    # A name without folders may be that of a file anywhere, as where its folder was just named.
+    return sorted(path for path in paths if not (ROOT / path).exists() and path not in FILE_NAMES)
 
 
 def anchors(document):
@@ -91,6 +110,7 @@ def test_what_a_document_names_is_there(document):
     text = text_of(document)
     assert not missing_modules(text)
     assert not missing_paths(text)
+    assert not list(missing_flags(text))
     assert not list(broken_links(document, text))
     assert not list(stale_versions(text))
 
@@ -126,3 +146,14 @@ def test_the_checks_see_what_is_not_there(text, modules, paths, links, versions)
     assert missing_paths(text) == paths
     assert list(broken_links(ROOT / "README.md", text)) == links
     assert list(stale_versions(text)) == versions
+
+
+def test_the_check_sees_flags_that_a_script_does_not_define():
+    text = (
+        "`python train.py --seed=1 --flagfile=x`, `python -m fml_tf.models.save --dtype=a --gone`\n"
+        "```\npython reconstruct.py --input=a \\\n    --no_such_flag\n```\n"
+    )
+    assert list(missing_flags(text)) == [
+        "fml_tf.models.save --gone",
+        "reconstruct.py --no_such_flag",
+    ]

@@ -149,7 +149,9 @@ def test_a_mesh_cut_in_its_faces_is_refused(made, protocol):
     path = made / "Tester_3" / "TrainingPose" / "pose_4.obj"
     lines = path.with_name("pose_1.obj").read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-500]))
-    with pytest.raises(ValueError, match=r"pose_4\.obj: other faces than pose_0\.obj; is it cut\?"):
+    with pytest.raises(
+        ValueError, match=r"pose_4\.obj: other faces than pose_0\.obj; is the file cut short\?"
+    ):
         protocol.load("Tester_3/pose_4")
 
 

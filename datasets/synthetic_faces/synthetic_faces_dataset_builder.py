@@ -31,7 +31,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
       num_frames: M.
       resolution: of the mesh that is drawn, "4k", "16k" or "60k".
       seed: an example is a function of seed, person and image alone.
-      num_processes: how many generate; None for one a processor. No part of the data.
+      num_processes: how many generate; None for one per processor. The data does not depend on it.
     """
 
     num_people: int = 1000
@@ -130,11 +130,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def build(
     data_dir: str, config: str | SyntheticFacesConfig = "quickstart"
 ) -> tfds.core.DatasetBuilder:
-    """Prepares the data set if it is not there yet.
+    """Prepares the data set if it does not exist yet.
 
     Args:
       data_dir: where TFDS keeps prepared data sets.
-      config: name of one of `Builder.BUILDER_CONFIGS`, or a configuration of one's own.
+      config: name of one of `Builder.BUILDER_CONFIGS`, or another configuration.
 
     Returns:
       The builder, ready for `as_dataset`.

@@ -121,7 +121,7 @@ def _overlay_chunk(
 ) -> Iterator[Frame]:
     crops = [crop_image(frame.image, transform) for frame, transform in frames if transform]
     if crops:
-        # Always as many: each new number of frames would compile the decoder again.
+        # Always the same number: each new one would compile the decoder again.
         crops += [crops[-1]] * (_CHUNK - len(crops))
         faces = model.decode(follow_frames(model, identity_crops, np.stack(crops)))
         vertices, colours = faces.vertices.numpy(), faces.colours.numpy()

@@ -147,7 +147,7 @@ class Trainer:
         source, last = self.config.initial_checkpoint, self._path(LAST)
         if os.path.isdir(last):
             check_same_model(last, config)
-            # A run that was cut before its first checkpoint begins anew.
+            # A run that was stopped before its first checkpoint starts again.
             if tf.train.latest_checkpoint(self._path(CHECKPOINT_FOLDER)):
                 source = last
         if not source:
@@ -267,7 +267,7 @@ class Trainer:
                 self._save_model(BEST, done, metrics)
 
     def _mean_over_workers(self, value: float) -> float:
-        """All decide alike by it, also where another machine rounds otherwise."""
+        """All workers decide the same by it, even if a machine rounds differently."""
         values = self.strategy.run(lambda: tf.constant(value, tf.float64))
         return float(self.strategy.reduce("mean", values, axis=None))
 
