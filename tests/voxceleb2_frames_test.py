@@ -452,7 +452,7 @@ def test_two_builds_of_a_set_at_once_are_refused(good_clips, tmp_path):
     folder.mkdir(parents=True)
     with (folder / "1.1.0.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.0\.0\.lock"):
+        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.1\.0\.lock"):
             _build(good_clips, tmp_path / "data")
 
 
