@@ -117,8 +117,9 @@ def test_what_a_document_names_is_there(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lines_fit_a_screen(document):
-    lines = text_of(document).splitlines()
-    assert not [i + 1 for i, line in enumerate(lines) if len(line) > MOST_CHARACTERS]
+    lines = enumerate(text_of(document).splitlines(), start=1)
+    # A row of a table cannot be broken.
+    assert not [i for i, line in lines if len(line) > MOST_CHARACTERS and line[:1] != "|"]
 
 
 @pytest.mark.parametrize(
