@@ -12,7 +12,8 @@ Examples:
       --predictions=deca/,emoca/ --output_dir=peers
 
 Writes results.json (every case and figure), results.md, report.html and pictures to the output
-folder. A run that was cut goes on where it was; docs/evaluation.md describes the protocols.
+folder. A run that was stopped resumes with the same command; docs/evaluation.md describes the
+protocols.
 """
 
 import dataclasses
@@ -20,17 +21,17 @@ import functools
 import json
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
 from datasets import synthetic_faces
 from fml_tf import __version__
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.markdown import markdown
 from fml_tf.evaluation.mesh_predictions import MeshPredictor, saving_meshes
 from fml_tf.evaluation.predictors import Method, ModelPredictor
@@ -43,11 +44,11 @@ from fml_tf.evaluation.protocols.now import NowChallenge
 from fml_tf.evaluation.protocols.synthetic_faces import SyntheticFaces
 from fml_tf.evaluation.report import write_pictures, write_report
 from fml_tf.evaluation.results import collect, compare_results
-from fml_tf.evaluation.runner import open_output, run_cases
-from fml_tf.files.atomic import atomic_path, write_json
+from fml_tf.evaluation.runner import RESULTS_FILE, open_output, run_cases
+from fml_tf.files.atomic import write_json, write_text
+from fml_tf.files.folders import probe_directory
 from fml_tf.models.saving import load_model, model_hash
 
-RESULTS_FILE = "results.json"
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
     "tensorflow",
@@ -70,7 +71,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Protocol: synthetic_faces/CONFIG, bu3dfe, facewarehouse, celeba, micc, now, now/metrical "
         "or now/test.",
     )
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text(
+        "checkpoint",
+        None,
+        "A saved model, or the --output_dir of train.py, whose best model is taken.",
+    )
     flags.DEFINE_list(
         "predictions",
         [],
@@ -81,15 +86,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "predictions_unit",
         "mm",
         list(_UNITS_MM),
-        "Unit of these meshes, which counts where nothing is scaled.",
+        "Unit of these meshes; it matters where nothing is scaled.",
         flag_values=flag_values,
     )
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
     text("output_dir", None, "Folder to write to.")
-    text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
+    text(
+        "data_dir", "data", "Where prepared data sets are kept, or the root of a published layout."
+    )
     text("split", "test", "Split of synthetic_faces.")
     flags.DEFINE_list(
-        "num_frames", ["1"], "M at test, such as 1,2,4 or 1,all.", flag_values=flag_values
+        "num_frames",
+        ["1"],
+        "Values of M to score, such as 1,2,4 or 1,all.",
+        flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "save_meshes",
@@ -97,16 +107,16 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Keep each predicted mesh and its seven landmarks, as --predictions and NoW want them.",
         flag_values=flag_values,
     )
-    number("max_cases", 0, "Score only the first so many cases; 0 all.", lower_bound=0)
-    number("seed", 0, "Of the bootstrap, the test and the choice of CelebA's pictures.")
+    number("max_cases", 0, "Score only this many cases, the first; 0 scores all.", lower_bound=0)
+    number("seed", 0, "Seed of the bootstrap, the test and the choice of CelebA's pictures.")
 
 
 def open_protocol(options: flags.FlagValues) -> Protocol:
     """The protocol that --dataset names.
 
     Raises:
-      ValueError: none of that name.
-      FileNotFoundError: its data is not there.
+      ValueError: no protocol of that name.
+      FileNotFoundError: its data is missing.
     """
     name, _, variant = options.dataset.partition("/")
     match name, variant:
@@ -125,7 +135,9 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
             return NowChallenge(options.data_dir, metrical=variant == "metrical")
         case "now", "test":
             if not options.save_meshes:
-                raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
+                raise ValueError(
+                    "--dataset=now/test: has no scans to score against; give --save_meshes"
+                )
             return NowChallenge(options.data_dir, test=True)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
@@ -151,13 +163,15 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
     """
     num_frames = parse_num_frames(options.num_frames)
     if not options.checkpoint and not options.predictions:
-        raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
+        raise ValueError("give --checkpoint, the folder of a model, or --predictions, or both")
     methods, hashes = [], []
     if options.checkpoint:
         hashes.append(model_hash(options.checkpoint))
         model = load_model(options.checkpoint)
         if model_hash(options.checkpoint) != hashes[0]:
-            raise ValueError(f"{options.checkpoint}: a new model came meanwhile; start again")
+            raise ValueError(
+                f"{options.checkpoint}: the model changed while it was read; start again"
+            )
         methods += protocol.model_methods(ModelPredictor(model), num_frames)
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
@@ -191,7 +205,9 @@ def read_results(directory: str, protocol: Protocol) -> dict:
             raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
     ours = (protocol.name, dict(protocol.settings))
     if (theirs["dataset"], theirs["settings"]) != ours:
-        raise ValueError(f"{path}: of {theirs['dataset']} {theirs['settings']}, not of {ours}")
+        raise ValueError(
+            f"{path}: results of {theirs['dataset']} {theirs['settings']}, not of {ours}"
+        )
     return results
 
 
@@ -203,6 +219,7 @@ def evaluate(options: flags.FlagValues) -> dict:
     """
     tf.keras.utils.set_random_seed(options.seed)
     tf.config.experimental.enable_op_determinism()
+    probe_directory(options.output_dir)
     protocol = open_protocol(options)
     methods, predictor = open_methods(options, protocol)
     identity = {
@@ -219,8 +236,7 @@ def evaluate(options: flags.FlagValues) -> dict:
             saving_meshes(method, output_dir / "meshes", protocol.expressive) for method in methods
         ]
     names = list(protocol.cases())[: options.max_cases or None]
-    with atomic_path(output_dir / "cases.txt") as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    write_text(output_dir / "cases.txt", "".join(f"{name}\n" for name in names))
     run_cases(protocol, methods, names, output_dir, options.data_dir)
     result = {
         "identity": identity,
@@ -238,8 +254,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         result["compared_identity"] = compared["identity"]
         write_json(os.path.join(output_dir, RESULTS_FILE), result)
     text = markdown(protocol, result)
-    with atomic_path(output_dir / "results.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(output_dir / "results.md", text)
     pictures = write_pictures(protocol, methods, result, output_dir)
     write_report(protocol.name, text, pictures, output_dir)
     print(text)
@@ -247,17 +262,13 @@ def evaluate(options: flags.FlagValues) -> dict:
 
 
 def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
-    """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
-    try:
+    """Evaluates; one line says what cannot be used (more with --verbosity=1)."""
+    with one_line_errors("evaluate.py"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
         if not (options.dataset and options.output_dir):
             raise ValueError("give --dataset, a protocol, and --output_dir, a folder to write to")
         evaluate(options)
-    except (OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"evaluate.py: {(str(error) or repr(error)).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

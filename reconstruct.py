@@ -1,4 +1,4 @@
-"""Reconstructs a person's face in 3D from photos or a video, with a model that train.py trained.
+"""Reconstructs a person's face in 3D from photos or a video, with a trained model.
 
 Examples:
 
@@ -14,31 +14,26 @@ files. If the input cannot be used it says why in one line, exits with code 2 an
 
 import functools
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags, logging
+from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.config import RENDERING_BACKENDS
+from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, prepare_image
+from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
+from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.reconstruction.edits import drive, relight
-from fml_tf.reconstruction.inputs import (
-    choose_identity_frames,
-    cut_frames,
-    is_video,
-    prepare_photos,
-    scan_video,
-)
 from fml_tf.reconstruction.output import (
-    check_output_directory,
-    output_directory,
+    OUTPUT_FILES,
+    check_apart,
     write_reconstruction,
     write_relit,
 )
-from fml_tf.reconstruction.reconstruction import reconstruct_frames
+from fml_tf.reconstruction.reconstruction import reconstruct as reconstruct_person
 from fml_tf.reconstruction.video import write_driven_video, write_overlay_video
 
 
@@ -47,7 +42,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     optional = functools.partial(flags.DEFINE_string, flag_values=flag_values)
     text = functools.partial(optional, required=True)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("checkpoint", None, "A saved model, or the --output_dir of train.py, whose best is taken.")
     text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
     text("output_dir", None, "Folder to write to.")
     optional("drive", None, "A video whose expressions and head poses the person is to take on.")
@@ -67,14 +62,28 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     number(
         "max_frames",
         0,
-        "Use at most the first so many frames of a video, or photos of a folder; 0 uses all.",
+        "Use at most this many frames of a video or photos of a folder, the first; 0 uses all.",
         lower_bound=0,
+    )
+    flags.DEFINE_enum(
+        "rendering_backend",
+        "fast",
+        RENDERING_BACKENDS,
+        "What projects, lights and draws: 'fast', or 'tfg', tensorflow-graphics.",
+        flag_values=flag_values,
     )
     number(
         "min_face_size",
         100,
         "Least width of a face's crop (the face and some margin) in the image, pixels.",
         lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "landmark_detector",
+        "auto",
+        LANDMARK_DETECTORS,
+        "What finds faces and landmarks; auto is mediapipe where LiteRT is installed, else dlib.",
+        flag_values=flag_values,
     )
     flags.DEFINE_float(
         "min_confidence",
@@ -92,59 +101,51 @@ def reconstruct(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: an input, checkpoint or output folder that cannot be used.
     """
-    check_output_directory(options.output_dir, options.overwrite)
+    check_output_directory(options.output_dir, OUTPUT_FILES, options.overwrite)
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
+    check_apart(options.input, options.output_dir)
     for flag in ("drive", "light"):
         path = options[flag].value
-        if path is not None and not os.path.exists(path):
-            raise FileNotFoundError(f"--{flag}={path}: no such file")
-    model = load_model(options.checkpoint)
-    prepare = functools.partial(
-        prepare_image,
-        detector=DlibLandmarkDetector(),
-        template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
-        settings=CropSettings.of_model(model.config, options.min_face_size, options.min_confidence),
+        if path is not None:
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"--{flag}={path}: no such file")
+            check_apart(path, options.output_dir)
+    model = load_model(options.checkpoint, options.rendering_backend)
+    read = functools.partial(
+        reconstruct_person,
+        model=model,
+        num_frames=options.num_frames,
+        max_frames=options.max_frames,
+        min_face_size=options.min_face_size,
+        min_confidence=options.min_confidence,
+        detector=make_landmark_detector(options.landmark_detector),
     )
-    scan = None
-    if is_video(options.input):
-        scan = scan_video(options.input, prepare, options.max_frames)
-        frames = cut_frames(scan, choose_identity_frames(scan, options.num_frames))
-    else:
-        frames = prepare_photos(options.input, prepare, options.max_frames)
-    reconstruction = reconstruct_frames(model, frames)
-    driver = light = None
-    if options.light is not None:
-        light = reconstruct_frames(model, prepare_photos(options.light, prepare, 1))
-    if options.drive is not None:
-        if not is_video(options.drive):
-            raise ValueError(f"--drive={options.drive}: not a video")
-        driver = scan_video(options.drive, prepare, options.max_frames)
-        driver_crops = cut_frames(driver, choose_identity_frames(driver, options.num_frames)).crops
-    with output_directory(options.output_dir, options.overwrite) as directory:
-        write_reconstruction(directory, reconstruction, model)
-        if scan is not None:
-            write_overlay_video(directory / "overlay.mp4", model, scan, frames.crops)
-        person = reconstruction.parameters
+    face = read(options.input)
+    light = read(options.light) if options.light is not None else None
+    driver = read(options.drive) if options.drive is not None else None
+    if driver is not None and driver.scan is None:
+        raise ValueError(f"--drive={options.drive}: not a video")
+    with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
+        write_reconstruction(directory, face, model)
+        if face.scan is not None:
+            write_overlay_video(directory / "overlay.mp4", model, face.scan, face.frames.crops)
+        person = face.parameters
         if light is not None:
-            write_relit(directory / "relit.png", reconstruction, model, light)
+            write_relit(directory / "relit.png", face, model, light)
             person = relight(person, light.parameters.illumination[:, :1])
         if driver is not None:
-            edit = functools.partial(drive, person)
-            write_driven_video(directory / "driven.mp4", model, edit, driver, driver_crops)
-    print(f"Wrote the face of {len(frames.names)} frame(s) to {printable(options.output_dir)}")
+            path, edit = directory / "driven.mp4", functools.partial(drive, person)
+            write_driven_video(path, model, edit, driver.scan, driver.frames.crops)
+    print(f"Wrote the face of {len(face.frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
+    """Reconstructs; one line says what cannot be used (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
-    try:
+    with one_line_errors("reconstruct.py"):
         reconstruct(options)
-    except (OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)
-        print(f"reconstruct.py: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

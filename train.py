@@ -15,7 +15,6 @@ on the split 'test'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best mod
 
 import os
 import platform
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,12 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
 from datasets.opening import open_dataset
 from fml_tf import __version__
+from fml_tf.command_line import one_line_errors
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.files.atomic import write_json
+from fml_tf.files.folders import checked_tensorflow_dir, probe_directory
 from fml_tf.models.building import build_model
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.training.report import write_report
@@ -51,10 +52,10 @@ def print_summary(model: FaceReconstructor) -> None:
         print(f"{name:32s} {number:>12,d}")
     print(f"{'networks':32s} {networks:>12,d}")
     print(f"{'total':32s} {sum(counts.values()):>12,d}")
-    print(
-        f"|V| = {model.template.num_vertices}, |G| = {model.face_model.num_nodes}, "
-        f"b = {len(model.expression_basis.sigma)}"
-    )
+    layouts = (model.identity_layout, model.frame_layout)
+    sizes = {part.name: part.size for layout in layouts for part in layout.parameters}
+    sizes = {"vertices": model.template.num_vertices, **sizes}
+    print(", ".join(f"{name} {size}" for name, size in sizes.items()))
 
 
 def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> dict:
@@ -105,14 +106,14 @@ def main(argv) -> None:
         raise app.UsageError(f"unexpected {argv[1]!r}; a config is given as --flagfile={argv[1]}")
     model_config = from_flags(ModelConfig, flags.FLAGS)
     config = from_flags(TrainConfig, flags.FLAGS)
-    try:
+    # TensorFlow's own error where a disk is full is no OSError.
+    with one_line_errors("train.py", NonFiniteLossError, tf.errors.OpError):
         if _PRINT_SUMMARY.value:
             print_summary(build_model(model_config))
             return
-        metrics = train(model_config, config, _OUTPUT_DIR.value)
-    except (NonFiniteLossError, OSError, ValueError) as error:
-        logging.debug("where it failed:", exc_info=True)  # --verbosity=1
-        sys.exit(f"train.py: {error}")
+        output_dir = checked_tensorflow_dir(_OUTPUT_DIR.value)
+        probe_directory(output_dir)
+        metrics = train(model_config, config, output_dir)
     for name, value in metrics.items():
         print(f"{name}: {value}")
 

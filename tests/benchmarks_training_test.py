@@ -38,7 +38,7 @@ def test_traffic_grows_by_the_floats_a_weight_that_it_states():
     small, large = model(shape_size=8, albedo_size=8), model(shape_size=8, albedo_size=9)
     before, after = small.count_weights(), large.count_weights()
     grown = {name: after[name] - before[name] for name in before}
-    basis = grown.pop("albedo basis Θa")
+    basis = grown.pop("face_model/albedo_basis")
     assert basis == 3 * small.template.num_vertices
     # Θa: 6 floats of Adam, 2 reads; what the networks grow by: 7 of Adam.
     expected = 4 * (8 * basis + 7 * sum(grown.values()))

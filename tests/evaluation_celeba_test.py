@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from full_disk import full_disk
 
 from fml_tf.config import ModelConfig
 from fml_tf.evaluation.model_sizes import TruncatedModels, projection
@@ -212,3 +213,29 @@ def test_made_pictures_are_aligned_as_celebas():
     picture, moved = layout.align(np.zeros((300, 300, 3), np.uint8), points)
     assert picture.shape == (218, 178, 3)
     np.testing.assert_allclose(moved, np.reshape(LANDMARKS, (5, 2)), atol=1.0)
+
+
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
+    blue = np.random.default_rng(0).integers(0, 256, (240, 240, 3), np.uint8) // [1, 2, 4]
+    example = {
+        "frames": [cv2.imencode(".png", blue)[1].tobytes()],
+        "true_landmarks": np.random.default_rng(1).uniform(60, 180, (1, 66, 2)),
+    }
+    people = [(index, (example,)) for index in range(8)]
+    monkeypatch.setattr(layout, "generate", lambda *_: people)
+    root = tmp_path / "celeba"
+    given = {"output_dir": str(root), "people": 8, "seed": 4}
+    monkeypatch.setattr(layout.flags, "FLAGS", types.SimpleNamespace(**given))
+    with full_disk(30_000), pytest.raises(SystemExit) as ended:  # a picture has more
+        layout.main([])
+    *_, line = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    picture = root / "Img" / "img_celeba" / "000001.jpg"
+    assert line == f"celeba layout: {picture}: cannot be written: File too large"
+    assert not list(tmp_path.iterdir())
+
+    layout.main([])
+    protocol = CelebA(str(root), 0)
+    assert protocol.cases() == {"000008.jpg": 1}
+    (frame,) = protocol.load("000008.jpg").frames
+    np.testing.assert_allclose(frame.image.mean(axis=(0, 1)), [31, 63, 127], atol=3)  # RGB

@@ -1,9 +1,11 @@
 import h5py
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from fml_tf.evaluation.modes import picture_modes, write_statistical_model
 from fml_tf.evaluation.principal_components import principal_components
+from fml_tf.files.atomic import NotWrittenError
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 
@@ -72,6 +74,14 @@ def test_the_file_is_a_basel_model_that_loads_back(models, template, tmp_path):
         assert file["shape/model/pcaBasis"].shape == (3 * template.num_vertices, 2)
         assert file["shape/representer/cells"].shape == (3, len(template.triangles))
         assert file["color/model/mean"].shape == (3 * template.num_vertices,)
+
+
+def test_a_full_disk_is_told(models, template, tmp_path):
+    shape, albedo, _ = models
+    for room in (0, 10_000):
+        with full_disk(room), pytest.raises(NotWrittenError, match=r"model\.h5: cannot be written"):
+            write_statistical_model(tmp_path / "model.h5", template, shape, albedo)
+    assert not list(tmp_path.iterdir())
 
 
 def test_pictures_show_the_modes(models, template):

@@ -4,14 +4,17 @@ import types
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from fml_tf.evaluation import report
 from fml_tf.evaluation.markdown import markdown
-from fml_tf.evaluation.predictions import Frame, Prediction
+from fml_tf.evaluation.mesh_predictions import saving_meshes
+from fml_tf.evaluation.predictions import Frame, Prediction, Shape
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Case, Measure, Protocol, Score
 from fml_tf.evaluation.results import collect, compare_results
 from fml_tf.evaluation.runner import groups, open_output, run_cases
+from fml_tf.files.atomic import NotWrittenError
 
 ROOT = "some/where"
 
@@ -151,3 +154,24 @@ def test_a_folder_knows_what_it_holds(tmp_path):
         (tmp_path / "out" / "evaluation.json").write_text(text)
         with pytest.raises(ValueError, match=r"evaluation\.json: damaged"):
             open_output(tmp_path / "out", identity)
+
+
+def test_files_of_something_else_are_not_replaced(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "report.html").write_text("of the training")
+    with pytest.raises(ValueError, match=r"report\.html: not written by an evaluation"):
+        open_output(tmp_path, {})
+    (tmp_path / "report.html").unlink()
+    open_output(tmp_path, {})
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_ends_the_run_and_is_no_failure_of_a_method(tmp_path):
+    shape = Shape(np.zeros((1000, 3)), np.array([[0, 1, 2]]), np.zeros((7, 3)))
+    protocol = Numbers({"a": [1]})
+    method = saving_meshes(Method("m", 1, lambda *_: Prediction(shape)), tmp_path / "meshes")
+    with full_disk(10_000), pytest.raises(NotWrittenError, match=r"0\.obj: cannot be written"):
+        run_cases(protocol, [method], ["a"], tmp_path, ROOT)
+    assert not list(tmp_path.rglob("*.*"))
+    run_cases(protocol, [method], ["a"], tmp_path, ROOT)
+    assert collect(protocol, [method], ["a"], tmp_path, 0)["methods"]["m"]["failed"] == []

@@ -43,7 +43,7 @@ def protocol(builder):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
+    directory = tmp_path_factory.mktemp("runs") / "exp[1]*?"
     model = build_model(ModelConfig(network_width=0.05, shape_size=6, albedo_size=5))
     save_model(model, directory)
     return directory
@@ -271,7 +271,9 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
     refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")
     refused("no such results", compare=tmp_path)
     open_output(tmp_path / "used", {"dataset": "another"})
+    (tmp_path / "used" / "cases.txt").write_text("a\n")
     refused("holds scores of another dataset", output_dir=tmp_path / "used")
+    refused("used/cases.txt: not a folder", output_dir=tmp_path / "used" / "cases.txt" / "deep")
 
 
 def test_a_crop_of_another_size_is_refused(model):
@@ -335,3 +337,6 @@ def test_modes_of_a_prepared_sets_people(checkpoint, model, builder, tmp_path, m
     loaded = read_bfm(tmp_path / "model.h5")
     assert loaded.num_vertices == model.template.num_vertices
     assert (tmp_path / "modes.png").is_file()
+    with pytest.raises(SystemExit):
+        run(builder.data_path)
+    assert "--overwrite" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from full_disk import full_disk
 from loopback_server import RequestError, SavedModelSession
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -265,12 +266,12 @@ def test_an_export_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "write_warmup_requests", fail)
     with pytest.raises(OSError, match="disk full"):
         export_model(model, tmp_path / "fml" / "1")
-    assert not list((tmp_path / "fml").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
 def checkpoint(model, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
+    directory = tmp_path_factory.mktemp("runs") / "exp[1]*?"
     save_model(model, directory)
     return directory
 
@@ -306,6 +307,24 @@ def test_the_script_tells_in_one_line_what_cannot_be_used(checkpoint, tmp_path, 
     assert "does not fit the model" in line
     assert "face_model/shape_basis [1563, 7] (stored: [1563, 6])" in line
     assert not (tmp_path / "fml").exists()
+    for place, reason in {
+        f"{other}/model.json/1": f"{other}/model.json: not a folder",
+        "/proc/fml/1": "/proc/fml: cannot be written to: No such file or directory",
+        "fml[1]/1": "fml[1]/1: TensorFlow would not find what it writes to a folder with '[' in "
+        "its name or in that of a folder above; give another",
+        f"{tmp_path}/2": f"{tmp_path}/2: this version exists already; choose another number",
+    }.items():
+        (tmp_path / "2").unlink(missing_ok=True)
+        (tmp_path / "2").symlink_to("nowhere")
+        assert _refused(capsys, f"--checkpoint={tmp_path}", f"--export_dir={place}") == reason
+
+
+@pytest.mark.parametrize("room", [0, 50_000, 1_000_000])  # bytes; less than the variables take
+def test_a_full_disk_is_told_and_leaves_nothing(checkpoint, tmp_path, capsys, room):
+    with full_disk(room):
+        line = _refused(capsys, f"--checkpoint={checkpoint}", f"--export_dir={tmp_path}/new/fml/1")
+    assert "File too large" in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("dtype, bits", (("bfloat16", 8), ("float16", 11)))

@@ -12,16 +12,17 @@ class FakeBuilder:
     """Noise frames of `size` pixels; the landmarks are those of the mean face seen from the front.
 
     Args:
-      num_examples: in the split 'train'.
+      num_examples: in each split; all splits have the same.
       num_frames: M.
       size: of the frames, pixels.
       poison: put NaN into the landmarks.
+      splits: their names.
     """
 
-    def __init__(self, num_examples=6, num_frames=2, size=96, poison=False):
+    def __init__(self, num_examples=6, num_frames=2, size=96, poison=False, splits=("train",)):
         split = types.SimpleNamespace(num_examples=num_examples)
         self.info = types.SimpleNamespace(
-            splits={"train": split}, full_name="fake/1.0.0", features={}
+            splits=dict.fromkeys(splits, split), full_name="fake/1.0.0", features={}
         )
         rng = np.random.default_rng(0)
         template = load_makehuman("4k")

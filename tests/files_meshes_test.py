@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from fml_tf.files.atomic import atomic_path
 from fml_tf.files.meshes import read_mesh, write_obj, write_ply
 
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 4], [4, 3, 0]])
@@ -86,16 +85,3 @@ def test_an_unreadable_file_is_named(tmp_path, name):
         read_mesh(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"missing\.obj"):
         read_mesh(tmp_path / "missing.obj")
-
-
-def test_atomic_path_keeps_the_old_file_when_writing_fails(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("disk full")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-    with atomic_path(path) as temporary:
-        temporary.write_text("new")
-    assert path.read_text() == "new"

@@ -207,7 +207,7 @@ def test_interlaced_clips_of_two_people_stay_apart(tmp_path):
     for example in examples:
         frames = anna if example["person_id"] == b"anna" else berta
         for number, crop, matrix in zip(
-            example["frame_numbers"], example["frames"], example["crop_transforms"]
+            example["frame_numbers"], example["frames"], example["crop_transform"]
         ):
             warped = cv2.warpAffine(
                 frames[number], matrix - [[0, 0, 0.5], [0, 0, 0.5]] + _centre(matrix), (240, 240)

@@ -44,6 +44,17 @@ def picture(level, seed=0):
     return np.uint8(level + noise)
 
 
+def test_one_photo_as_an_array_is_one_photo():
+    frames = prepare_photos(picture(100), prepare)
+    assert frames.names == ("photo 0",) and frames.crops.shape == (1, 16, 16, 3)
+    two = prepare_photos(np.stack([picture(100), picture(120)]), prepare)
+    assert two.names == ("photo 0", "photo 1")
+    with pytest.raises(NoFaceError):
+        prepare_photos(picture(10), prepare)
+    with pytest.raises(ValueError, match=r"uint8 RGB, not uint8\(48, 64\)"):
+        prepare_photos(picture(100)[..., 0], prepare)
+
+
 def write_photo(path, level):
     assert cv2.imwrite(str(path), picture(level)[..., ::-1])
 

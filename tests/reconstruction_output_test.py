@@ -18,12 +18,7 @@ from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.models.building import build_model
 from fml_tf.reconstruction.edits import drive, frontal_neutral, relight
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
-from fml_tf.reconstruction.output import (
-    output_directory,
-    overview,
-    write_reconstruction,
-    write_relit,
-)
+from fml_tf.reconstruction.output import overview, write_reconstruction, write_relit
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
 from fml_tf.reconstruction.video import (
     place_overlay,
@@ -317,44 +312,3 @@ def test_a_driven_video_has_a_frame_for_each_face_at_its_time(
         assert np.abs(frame.image[:, : SIZE - 4].astype(int) - level).max() < 8
         face = np.abs(frame.image[:, SIZE + 4 :].astype(int) - 237).max(axis=-1) > 30
         assert 0.1 < face.mean() < 0.9
-
-
-def test_a_new_output_directory_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "runs" / "face"
-    with pytest.raises(RuntimeError), output_directory(path) as directory:
-        (directory / "identity.obj").write_text("half")
-        raise RuntimeError("cut")
-    assert not list((tmp_path / "runs").iterdir())
-    with output_directory(path) as directory:
-        (directory / "identity.obj").write_text("whole")
-        assert not path.exists()
-    assert (path / "identity.obj").read_text() == "whole"
-    assert [p.name for p in path.parent.iterdir()] == ["face"]
-
-
-def test_an_empty_output_directory_is_taken(tmp_path):
-    with output_directory(tmp_path) as directory:
-        (directory / "identity.obj").write_text("")
-    assert [p.name for p in tmp_path.iterdir()] == ["identity.obj"]
-
-
-def test_files_in_the_output_directory_are_refused_or_replaced(tmp_path):
-    for name in ("identity.obj", "frame_0007.obj", "mine.txt"):
-        (tmp_path / name).write_text("old")
-    with pytest.raises(ValueError, match="--overwrite"), output_directory(tmp_path):
-        pytest.fail("must not be entered")
-    with pytest.raises(RuntimeError), output_directory(tmp_path, overwrite=True):
-        raise RuntimeError("cut")
-    assert (tmp_path / "frame_0007.obj").read_text() == "old"
-    with output_directory(tmp_path, overwrite=True) as directory:
-        (directory / "identity.obj").write_text("new")
-    # The old run's seventh frame is no frame of the new run; the user's own file stays.
-    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
-        "identity.obj": "new",
-        "mine.txt": "old",
-    }
-    with (
-        pytest.raises(ValueError, match=r"mine\.txt: not a folder"),
-        output_directory(tmp_path / "mine.txt"),
-    ):
-        pytest.fail("must not be entered")

@@ -1,5 +1,6 @@
 """`reconstruct.py` from files to files, with the real detector and a tiny untrained model."""
 
+import os
 import shutil
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 from absl import flags
+from full_disk import full_disk
 
 import reconstruct
 from datasets.video_faces.dummy_videos import portrait_frames, write_video
@@ -19,7 +21,7 @@ from fml_tf.models.saving import load_model, save_model
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
+    directory = tmp_path_factory.mktemp("runs") / "exp[1]*?"
     model = build_model(ModelConfig(network_width=0.05, crop_size=96, shape_size=6, albedo_size=5))
     save_model(model, directory)
     return directory
@@ -32,17 +34,17 @@ def model(checkpoint):
 
 @pytest.fixture(scope="module")
 def detector():
-    return reconstruct.DlibLandmarkDetector()
+    return reconstruct.make_landmark_detector("dlib")
 
 
 @pytest.fixture
 def run(tmp_path, checkpoint, model, detector, monkeypatch):
     """Runs the script with flags; checkpoint and detector are read once for all tests."""
-    monkeypatch.setattr(reconstruct, "DlibLandmarkDetector", lambda: detector)
+    monkeypatch.setattr(reconstruct, "make_landmark_detector", lambda name: detector)
     monkeypatch.setattr(
         reconstruct,
         "load_model",
-        lambda path: model if path == str(checkpoint) else load_model(path),
+        lambda path, backend: model if path == str(checkpoint) else load_model(path, backend),
     )
 
     def run(*arguments, **options):
@@ -132,8 +134,9 @@ def assert_refused(run, tmp_path, capsys, message, **options):
     with pytest.raises(SystemExit) as exit_info:
         run(**options)
     assert exit_info.value.code == 2
-    line = capsys.readouterr().err
-    assert line.startswith("reconstruct.py: ") and message in line and line.count("\n") == 1
+    written = capsys.readouterr().err.splitlines()
+    [line] = [line for line in written if line and "frame/s" not in line]  # of a progress bar
+    assert line.startswith("reconstruct.py: ") and message in line
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -160,9 +163,34 @@ def test_what_cannot_be_used_is_told_in_a_line_and_nothing_is_written(
     refused("none of its 0 files", input=tmp_path / "none")
 
 
-def test_overwrite_runs_again(run, portrait, tmp_path):
+def test_the_input_is_not_replaced(run, portrait, tmp_path, capsys):
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(portrait, album / "overview.png")
+    for source in (album, album / "overview.png"):
+        assert_refused(
+            run, tmp_path, capsys, "would be mixed up", input=source, output_dir=album, overwrite=1
+        )
+
+
+def test_a_full_disk_is_told_and_the_earlier_run_stays(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "frame_0009.obj").write_text("of an earlier run")
+    # The video, which comes last, is the largest file by far.
+    noise = np.random.default_rng(0).integers(0, 256, (4, 480, 480, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", [*portrait_frames(2), *np.tile(noise, (8, 1, 1, 1))])
+    message = f"{out}/overlay.mp4: cannot be written: File too large"
+    with full_disk(2_000_000):
+        assert_refused(run, tmp_path, capsys, message, input=tmp_path / "clip.mp4", overwrite=1)
+    assert (out / "frame_0009.obj").read_text() == "of an earlier run"
+
+
+def test_overwrite_runs_again_in_the_shells_own_folder(run, portrait, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "frame_0009.obj").write_text("of an earlier run")
-    run("--overwrite", input=portrait)
+    monkeypatch.chdir(tmp_path / "out")
+    run("--overwrite", input=portrait, output_dir=".")
+    assert os.path.samefile(".", tmp_path / "out")
     assert not (tmp_path / "out" / "frame_0009.obj").exists()
     assert (tmp_path / "out" / "identity.obj").exists()

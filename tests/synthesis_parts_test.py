@@ -11,13 +11,13 @@ from fml_tf.synthesis.expression import sample_expression
 from fml_tf.synthesis.picture import degrade, sample_background, sample_occluder
 from fml_tf.synthesis.scene import Light, sample_lights, sample_poses
 from fml_tf.synthesis.skin import SkinPainter, sample_skin_style, skin_colour
-from fml_tf.template.makehuman import load_makehuman
+from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
 
 @pytest.fixture(scope="module")
 def canvas():
     template = load_makehuman("4k")
-    return Canvas(template.mean_shape, template.landmark_vertices)
+    return Canvas(template.mean_shape, load_identity_assets().feature_points)
 
 
 def test_canvas_returns_what_was_painted_at_a_point(canvas):

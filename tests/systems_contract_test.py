@@ -20,7 +20,7 @@ from fml_tf.models.encoders.aggregation import mean_over_frames
 from fml_tf.models.encoders.base import Encoder
 from fml_tf.models.face_models.graph import GraphFaceModel
 from fml_tf.models.reconstructor import hold_at_mean
-from fml_tf.models.saving import load_model, save_model
+from fml_tf.models.saving import load_model, save_model, weights_by_name
 from fml_tf.serving.signatures import FaceService
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Schedule, stages_of
@@ -118,6 +118,7 @@ def test_the_first_prediction_is_the_mean_face_in_its_place(config):
 def test_weights_are_counted_and_each_is_in_one_group(model):
     counted = sum(model.count_weights().values())
     assert counted == sum(np.prod(weight.shape, dtype=int) for weight in model.weights)
+    assert len(weights_by_name(model)) == len(model.weights)
     groups = model.weight_groups()
     grouped = [variable.ref() for variables in groups.values() for variable in variables]
     assert sorted(map(hash, grouped)) == sorted(
@@ -163,7 +164,7 @@ def trained(config):
     """A model after some steps on one batch, what was before, and the losses."""
     keras.utils.set_random_seed(2)
     model = building.build_model(config)
-    before = [weight.numpy() for weight in model.weights]
+    before = [weight.numpy() for weight in model.trainable_weights]
     run = TrainConfig(
         pretrain_steps=5,
         joint_steps=35,
@@ -199,6 +200,26 @@ def test_training_moves_all_weights(trained):
     for weight, old in zip(model.trainable_weights, before, strict=True):
         assert np.any(weight.numpy() != old), weight.path
         assert np.isfinite(weight.numpy()).all(), weight.path
+
+
+def test_a_group_without_a_rate_is_held(config):
+    model = building.build_model(config)
+    optimizer = FusedAdam(weight.value for weight in model.trainable_weights)
+    step = TrainStep(model, build_objective(model, loss_weights(TrainConfig())), optimizer)
+    builder = FakeBuilder(num_examples=2, size=SIZE)
+    batch = next(iter(training_batches(builder, num_frames=2, global_batch_size=2, seed=0)))
+    for group, variables in model.weight_groups().items():
+        before = {weight.path: weight.numpy() for weight in model.trainable_weights}
+        step(batch, {group: tf.constant(1e-3)})
+        ours = {variable.ref() for variable in variables}
+        for weight in model.trainable_weights:
+            if weight.value.ref() not in ours:
+                np.testing.assert_array_equal(weight.numpy(), before[weight.path])
+        assert any(np.any(v != before[p]) for p, v in _paths(model, ours))
+
+
+def _paths(model, refs):
+    return [(w.path, w.numpy()) for w in model.trainable_weights if w.value.ref() in refs]
 
 
 def test_a_trained_model_saves_and_loads_to_the_bit(trained, tmp_path):
@@ -254,7 +275,7 @@ class _IgnoresTheShape(Loss):
     ("loss", "message"),
     [
         (_ReadsAlbedoBasis, "albedo_basis:0 itself, while its gradient is taken through"),
-        (_IgnoresTheShape, "the objective does not hang on it"),
+        (_IgnoresTheShape, "the objective does not depend on it"),
     ],
 )
 def test_a_gradient_that_would_be_wrong_or_missing_is_refused(monkeypatch, loss, message):

@@ -4,6 +4,7 @@ import functools
 import numpy as np
 import pytest
 import trimesh
+from full_disk import full_disk
 from scipy.sparse.csgraph import dijkstra
 
 from fml_tf.geometry import topology
@@ -128,13 +129,13 @@ def test_no_node_joins_two_lips_or_two_lids(resolution, gap):
         for node in nodes[here[vertex[nodes]]]:
             moved = follows[:, [node]].indices
             # Where the two really meet, a node may reach around the corner, as far as its spacing.
-            assert to_corner[moved[there[moved]]].max(initial=0) < 7
+            assert to_corner[moved[there[moved]]].max(initial=0) < 8.5
             num_checked += 1
     assert num_checked > 10
     # Nor does the smoothness term couple the two sides, but next to the corner.
     i, j = graph.edges[~np.isin(vertex[graph.edges], corners).any(axis=1)].T
     across = (upper[vertex[i]] & lower[vertex[j]]) | (lower[vertex[i]] & upper[vertex[j]])
-    assert to_corner[vertex[np.stack([i, j])[:, across]]].max(initial=0) < 11
+    assert to_corner[vertex[np.stack([i, j])[:, across]]].max(initial=0) < 12.5
 
 
 def test_the_shut_mouth_is_as_apart_as_the_open_one(template, graph):
@@ -207,6 +208,16 @@ def test_cache_round_trip_and_damage(template, graph, tmp_path):
     np.testing.assert_array_equal(
         load_or_build_graph(template, cache_dir=tmp_path).skinning_indices, graph.skinning_indices
     )
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(template, graph, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    built = load_or_build_graph(template, cache_dir=tmp_path / "file")
+    np.testing.assert_array_equal(built.skinning_weights, graph.skinning_weights)
+    assert "not kept for the next time" in caplog.text
+    with full_disk(1000):
+        load_or_build_graph(template, 50, cache_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_cache_tells_templates_and_settings_apart(template, tmp_path, monkeypatch):

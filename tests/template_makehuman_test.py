@@ -42,7 +42,7 @@ def test_size_is_that_of_a_head_in_mm(template):
     extent = np.ptp(template.mean_shape, axis=0)
     assert 140 < extent[0] < 190 and 200 < extent[1] < 260 and 180 < extent[2] < 240
     points = landmarks(template)
-    assert 75 < np.linalg.norm(points[36] - points[45]) < 100  # outer eye corners
+    assert 85 < np.linalg.norm(points[36] - points[45]) < 97  # outer eye corners
 
 
 def test_normals_point_outwards(template):
@@ -77,7 +77,8 @@ def test_coarse_vertices_stay_near_themselves_at_finer_levels(template):
         fine = load_makehuman(resolution)
         np.testing.assert_array_equal(fine.landmark_vertices, template.landmark_vertices)
         shift = np.linalg.norm(landmarks(fine) - landmarks(template), axis=1)
-        assert shift.max() < 1.5
+        # Subdivision evens the mesh out where vertices were moved to landmarks, most at the brows.
+        assert shift.max() < 2.5 and np.median(shift) < 0.6
         shift = fine.mean_shape[: template.num_vertices] - template.mean_shape
         assert np.median(np.linalg.norm(shift, axis=1)) < 0.5
 
@@ -131,7 +132,7 @@ def test_regions_nest_and_do_not_overlap(resolution):
     assert all(part.any() and not (part & ~regions["face"]).any() for part in parts)
     assert 0.4 < regions["face"].mean() < 0.5
     _, y, z = level.mean_shape[regions["face"]].T
-    assert z.min() > -20 and y.max() < 80 and y.min() > -115  # no scalp, no ears, no neck
+    assert z.min() > -20 and y.max() < 80 and y.min() > -125  # no scalp, no ears, no neck
     _, mirror = spatial.KDTree(level.mean_shape).query(level.mean_shape * [-1, 1, 1])
     for mask in regions.values():
         np.testing.assert_array_equal(mask[mirror], mask)

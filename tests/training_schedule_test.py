@@ -70,3 +70,6 @@ def test_a_stage_that_is_ended_early_leaves_its_steps_to_the_next():
     assert names == ["pretrain"] * 4 + ["joint"] * 26 + ["finetune"] * 5
     schedule.end_stage(35)  # the last stays as it is
     assert schedule.total_steps == 35
+    longer = _schedule(pretrain_until_landmark_px=5.0, joint_steps=30)
+    longer.ended = schedule.ended
+    assert longer.ends == [4, 40, 45]

@@ -11,7 +11,8 @@ from fake_data import FakeBuilder
 from tensorboard.backend.event_processing import event_accumulator
 
 from fml_tf.config import ModelConfig, TrainConfig
-from fml_tf.models.saving import load_model
+from fml_tf.models.building import build_model
+from fml_tf.models.saving import BEST, LAST, load_model, read_description, save_model
 from fml_tf.training.trainer import NonFiniteLossError, Trainer, make_strategy
 
 MODEL = ModelConfig(network_width=0.03, crop_size=96, shape_size=4, albedo_size=4)
@@ -146,6 +147,96 @@ def test_training_starts_from_another_runs_weights(whole_run, tmp_path):
         Trainer(other, config, FakeBuilder(), str(tmp_path), strategy).restore()
     with pytest.raises(FileNotFoundError, match="holds no model"):
         _trainer(tmp_path / "b", initial_checkpoint=str(tmp_path / "none")).restore()
+
+
+def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(whole_run, tmp_path):
+    """The saved model is written first: what it holds is of steps that are run again."""
+    trainer, output_dir = whole_run
+    save_model(build_model(MODEL), tmp_path / LAST)
+    started = _trainer(tmp_path, initial_checkpoint=str(output_dir))
+    assert started.restore() == 0
+    for ours, theirs in zip(_weights(started), _weights(trainer), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_run_goes_on_where_more_steps_are_asked_for(whole_run, tmp_path):
+    copy = shutil.copytree(whole_run[1], tmp_path / "run")
+    longer = _trainer(copy, finetune_steps=3)
+    assert longer.restore() == 6 and longer.schedule.total_steps == 8
+    longer.run()
+    assert read_description(copy / LAST).steps == 8
+
+
+def test_a_run_of_version_0_1_is_refused_in_one_line(tmp_path):
+    text = json.dumps({**dataclasses.asdict(MODEL), "template_hash": "0"})
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=r"cannot be resumed; convert it: python -m fml"):
+        _trainer(tmp_path)
+
+
+def test_a_run_on_a_template_that_has_changed_is_refused(whole_run, tmp_path):
+    copy = shutil.copytree(whole_run[1], tmp_path / "run")
+    told = json.loads((copy / LAST / "model.json").read_text())
+    told["template"]["hash"] = "0"
+    (copy / LAST / "model.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="another template"):
+        _trainer(copy)
+
+
+VALIDATED = ("train", "validation")
+
+
+def _say(trainer, figures):
+    """Puts figures, each with its total and its landmark error, in the place of validations."""
+    figures = iter(figures)
+    trainer.validator.run = lambda _: dict(zip(("total", "landmark_px"), next(figures)))
+
+
+def _steps(output_dir):
+    return [read_description(output_dir / name).steps for name in (BEST, LAST)]
+
+
+def test_validation_looks_at_its_people_and_keeps_the_best(tmp_path):
+    trainer = _trainer(tmp_path, FakeBuilder(splits=VALIDATED), validate_every=2)
+    figures = trainer.validator.run(3)
+    assert figures["num_examples"] == 3
+    assert all(np.isfinite(value) for value in figures.values())
+    _say(trainer, [(3.0, 9.0), (1.0, 9.0), (2.0, 9.0)])
+    trainer.run()
+    assert _steps(tmp_path) == [4, 6]
+    assert read_description(tmp_path / BEST).metrics["validation"]["total"] == 1.0
+    assert _scalars(tmp_path, "validation/total") == [3.0, 1.0, 2.0]
+    trainer.load_best()
+    for ours, theirs in zip(_weights(trainer), load_model(tmp_path / BEST).weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_best_is_kept_over_a_resume_but_not_over_other_weights_of_the_loss(tmp_path):
+    builder = FakeBuilder(splits=VALIDATED)
+    trainer = _trainer(tmp_path, builder, validate_every=3)
+    _say(trainer, [(1.0, 9.0), (2.0, 9.0)])
+    trainer.run()
+    resumed = _trainer(tmp_path, builder, validate_every=3, finetune_steps=4)
+    _say(resumed, [(1.5, 9.0)])
+    resumed.run()
+    assert _steps(tmp_path) == [3, 9]
+    other = _trainer(tmp_path, builder, validate_every=3, finetune_steps=7, landmark_weight=100.0)
+    _say(other, [(50.0, 9.0)])
+    other.run()
+    assert _steps(tmp_path) == [12, 12]
+
+
+def test_a_criterion_ends_a_stage_and_stays_over_a_resume(tmp_path):
+    changes = {"pretrain_steps": 4, "pretrain_until_landmark_px": 5.0, "validate_every": 1}
+    trainer = _trainer(tmp_path, FakeBuilder(splits=VALIDATED), **changes)
+    _say(trainer, [(1.0, 9.0), (1.0, 4.0), *[(1.0, 9.0)] * 6])
+    trainer.run()
+    assert trainer.schedule.ends == [2, 7, 8]
+    resumed = _trainer(tmp_path, FakeBuilder(splits=VALIDATED), **changes)
+    assert resumed.schedule.ends == [4, 7, 8]
+    assert resumed.restore() == 8 and resumed.schedule.ends == [2, 7, 8]
+    with pytest.raises(ValueError, match=r"pretrain_until_landmark_px: fake/.* has no split"):
+        _trainer(tmp_path / "none", **changes)
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(whole_run, tmp_path):

@@ -299,13 +299,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(good_clips, tmp_path, prepare
     data_dir = tmp_path / "data"
     clips = find_clips(good_clips).clips
     preparation = Preparation(_CLIP, _CONFIG.detector)
-    waiting = data_dir / "voxceleb2_frames" / "tiny" / "1.0.0.clips" / preparation.digest()
+    waiting = data_dir / "voxceleb2_frames" / "tiny" / "1.1.0.clips" / preparation.digest()
     prepare_clips(clips[:2], preparation, waiting)
     done = list(prepared)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # less than a clip's result
     try:
-        with pytest.raises(OSError, match=r"no room left.*goes on from here.*tiny") as error:
+        with pytest.raises(OSError, match=r"no room left.*resumes from here.*tiny") as error:
             _build(good_clips, data_dir)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -426,7 +426,7 @@ def test_a_clip_that_kills_its_worker_is_left_out_the_third_time(good_clips, tmp
             timeout=120,
         )
         assert build.returncode == 1
-        assert "exited with return code 7; give the same command again" in build.stderr
+        assert "exited with return code 7; the same command resumes" in build.stderr
     subprocess.run([*command, "--beam_pipeline_options="], env=environment, check=True)
     (path,) = tmp_path.glob("voxceleb2_frames/tiny/*/report.json")
     report = json.loads(path.read_text())
@@ -450,9 +450,9 @@ def test_what_comes_in_goes_out_or_is_counted(good_clips, tmp_path):
 def test_two_builds_of_a_set_at_once_are_refused(good_clips, tmp_path):
     folder = tmp_path / "data" / "voxceleb2_frames" / "tiny"
     folder.mkdir(parents=True)
-    with (folder / "1.0.0.lock").open("w") as file:
+    with (folder / "1.1.0.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.0\.0\.lock"):
+        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.1\.0\.lock"):
             _build(good_clips, tmp_path / "data")
 
 
@@ -486,7 +486,7 @@ def test_the_tool_of_tfds_builds_and_training_takes_a_step(tmp_path):
     workers = "direct_running_mode=multi_processing,direct_num_workers=2"
     build = (tfds_tool, "build", "datasets/voxceleb2_frames", source, data)
     run(*build, f"--beam_pipeline_options={workers}")
-    (report,) = tmp_path.glob("voxceleb2_frames/paper/1.0.0/report.json")
+    (report,) = tmp_path.glob("voxceleb2_frames/paper/*/report.json")
     assert json.loads(report.read_text())["examples"] == {"train": 1, "test": 1}
     output = tmp_path / "run"
     train = (sys.executable, "train.py", "--flagfile=configs/voxceleb2.cfg", data)

@@ -1,8 +1,9 @@
-"""Writes requirements.txt from the lists in pyproject.toml: the package's and all extras' but one.
+"""Writes requirements.txt from pyproject.toml: the package's list and those of its extras.
 
     python -m tools.write_requirements
 
-`runtimes` is left out: its converters and runtimes are large, and few need them.
+`runtimes` is left out, since its converters and runtimes are large and few need them, and `heic`,
+since its wheels hold code under the GPL.
 """
 
 import pathlib
@@ -10,7 +11,7 @@ import re
 import tomllib
 
 ROOT = pathlib.Path(__file__).parents[1]
-_LEFT_OUT = "runtimes"
+_LEFT_OUT = ("runtimes", "heic")
 _HEAD = """\
 # Written by `python -m tools.write_requirements`; the lists are in pyproject.toml.
 # Runs on Python 3.11+ (CPU or GPU).
@@ -26,7 +27,7 @@ def requirements(pyproject: str) -> str:
     project = tomllib.loads(pyproject)["project"]
     comments = dict(re.findall(r'^ *"(\S+)", *# (.+)$', pyproject, flags=re.MULTILINE))
     extras = project["optional-dependencies"]
-    lists = [project["dependencies"], *(extras[name] for name in extras if name != _LEFT_OUT)]
+    lists = [project["dependencies"], *(extras[name] for name in extras if name not in _LEFT_OUT)]
     packages = dict.fromkeys(package for packages in lists for package in packages)
     lines = (f"{name:37}# {comments[name]}" if name in comments else name for name in packages)
     return _HEAD + "".join(f"{line}\n" for line in lines)

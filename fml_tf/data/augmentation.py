@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import TrainConfig
-from fml_tf.data.ground_truth import TRUTH_FEATURES, mirror_truth
+from fml_tf.data.ground_truth import TRUTH_FEATURES, has_truth, mirror_truth
 from fml_tf.geometry.landmark_order import MIRROR_66
 
 _FRAME_TENSORS = {"frames", "frame_mask", "landmarks", "landmark_confidence"}
@@ -29,7 +29,7 @@ class Augmentation:
       crop: largest shift of a crop as a share of its width, in each direction, and twice as much
         the largest change of its width.
       blur: largest standard deviation of a Gaussian blur, crop px.
-      flip: mirror a person left to right or not, by a coin.
+      flip: mirror a person left to right or not, at random.
     """
 
     colour: float = 0.0
@@ -62,15 +62,15 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
       The same tensors; frames that are masked out are black.
 
     Raises:
-      ValueError: a tensor of which is not known what becomes of it, or colours are to change where
-        the true albedo and light are told.
+      ValueError: a tensor that augmentation does not know, or a change of colours where the true
+        albedo and light are known.
     """
     unknown = example.keys() - _FRAME_TENSORS - set(TRUTH_FEATURES)
     if unknown:
-        raise ValueError(f"augmentation does not know what becomes of {', '.join(unknown)}")
-    has_truth = "neutral_shape" in example
-    if has_truth and augmentation.colour:
-        raise ValueError("--augment_colour: true albedo and light would be others; leave it at 0")
+        raise ValueError(f"augmentation cannot change {', '.join(unknown)}")
+    with_truth = has_truth(example)
+    if with_truth and augmentation.colour:
+        raise ValueError("--augment_colour would change the true albedo and light; leave it at 0")
     example = dict(example)
     keys = [tf.random.fold_in(key, part) for part in range(4)]
     frames, landmarks = example["frames"], example["landmarks"]
@@ -81,13 +81,13 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
         frames = tf.where(flip, frames[:, :, ::-1], frames)
         landmarks = tf.where(flip, mirrored, landmarks)
         confidence = tf.where(flip, tf.gather(confidence, MIRROR_66, axis=1), confidence)
-        if has_truth:
+        if with_truth:
             for name, mirrored_value in mirror_truth(example).items():
                 example[name] = tf.where(flip, mirrored_value, example[name])
     if augmentation.crop:
         shift, scale = _draw_moves(frames, augmentation.crop, keys[1])
         frames, landmarks = _move_crops(frames, landmarks, shift, scale)
-        if has_truth:
+        if with_truth:
             example["crop_transform"] = _move_transform(
                 example["crop_transform"], _size(frames), shift, scale
             )
@@ -167,7 +167,7 @@ def _blur(frames: tf.Tensor, largest: float, key: tf.Tensor) -> tf.Tensor:
 
 
 def _change_colours(frames: tf.Tensor, amount: float, key: tf.Tensor) -> tf.Tensor:
-    """Changes exposure, balance, contrast and saturation of all frames alike."""
+    """Changes exposure, balance, contrast and saturation of all frames in the same way."""
     draws = amount * tf.random.stateless_uniform((6,), key, -1.0, 1.0)
     exposure, contrast, saturation = tf.unstack(tf.exp(draws[:3]))
     frames = frames * exposure * tf.exp(0.5 * draws[3:])

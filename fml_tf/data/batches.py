@@ -5,7 +5,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from fml_tf.data.augmentation import Augmentation, augment
-from fml_tf.data.ground_truth import FRAME_TRUTH, PERSON_TRUTH, TRUTH_FEATURES, ground_truth
+from fml_tf.data.ground_truth import (
+    FRAME_FIELDS,
+    FRAME_TRUTH,
+    PERSON_TRUTH,
+    TRUTH_FEATURES,
+    ground_truth,
+    has_truth,
+)
 from fml_tf.structures import GroundTruth, MultiFrameBatch
 
 # Epochs that a stream can hold; training ends by steps, not by epochs.
@@ -17,8 +24,8 @@ _READ_CONFIG = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 def decode_example(example: dict, num_frames: int) -> dict:
     """One TFDS example with frames still encoded → tensors of `MultiFrameBatch`, without B.
 
-    Takes the example's first `num_frames` frames; masks are padded where it has fewer. What the
-    example tells of the truth comes along (`TRUTH_FEATURES`).
+    Takes the example's first `num_frames` frames; where it has fewer, all is padded and the mask
+    says so. The features that the truth is made of (`TRUTH_FEATURES`) come along.
     """
     encoded = example["frames"][:num_frames]
     frames = tf.map_fn(
@@ -44,24 +51,29 @@ def decode_example(example: dict, num_frames: int) -> dict:
 
 
 def as_batch(example: dict) -> MultiFrameBatch:
-    """Tensors of decoded examples → the structure, with the truth where it is told."""
+    """Tensors of decoded examples → the structure, with the truth where it is known."""
     names = ("frames", "frame_mask", "landmarks", "landmark_confidence")
     return MultiFrameBatch(
         **{name: example[name] for name in names},
         truth=GroundTruth(**example["truth"]) if "truth" in example else None,
+        pool_mask=example.get("pool_mask"),
     )
 
 
 def _with_truth(example: dict) -> dict:
-    """Derives the truth of a decoded example in which it is told."""
-    if "neutral_shape" not in example:
+    """Derives the truth of a decoded example that has its features; 0 in masked frames."""
+    if not has_truth(example):
         return example
     kept = {name: value for name, value in example.items() if name not in TRUTH_FEATURES}
-    return {**kept, "truth": ground_truth(example)}
+    truth = ground_truth(example)
+    for name in FRAME_FIELDS:
+        present = tf.reshape(example["frame_mask"], (-1, *[1] * (truth[name].shape.rank - 1)))
+        truth[name] = tf.where(present, truth[name], 0.0)
+    return {**kept, "truth": truth}
 
 
-def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
-    """Keeps 1 to M frames of an example: which, and how many, says a die keyed by its index."""
+def _pool_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
+    """Pools 1 to M frames of an example: which, and how many, is drawn by its index."""
     mask = example["frame_mask"]
     key = (tf.cast(seed, tf.int64), index)
     available = tf.reduce_sum(tf.cast(mask, tf.int32))
@@ -69,7 +81,7 @@ def _mask_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
     # Frames by descending random rank; those that are not there rank last.
     rank = tf.where(mask, tf.random.stateless_uniform(mask.shape, key), -1.0)
     threshold = tf.sort(rank, direction="DESCENDING")[kept - 1]
-    return {**example, "frame_mask": rank >= threshold}
+    return {**example, "pool_mask": rank >= threshold}
 
 
 def _raw_examples(
@@ -79,11 +91,8 @@ def _raw_examples(
     decoders = {"frames": tfds.decode.SkipDecoding()}
     read = {"frames", "landmarks", "landmark_confidence"}
     if with_truth:
-        missing = set(TRUTH_FEATURES) - builder.info.features.keys()
-        if missing:
-            raise ValueError(
-                f"{builder.info.full_name}: does not tell the truth that a loss asks for"
-            )
+        if not has_truth(builder.info.features):
+            raise ValueError(f"{builder.info.full_name}: has no ground truth, which a loss reads")
         read |= set(TRUTH_FEATURES)
     return builder.as_dataset(
         split=split,
@@ -112,12 +121,11 @@ def training_batches(
     Order and augmentation depend on `seed` alone, so that a run that starts at `start_step` sees
     the batches that an uncut run would have seen from there; each of several workers gets its slice
     of every global batch. For that each reads and parses all records, and decodes the frames of its
-    own alone. Records before `start_step` are skipped undecoded, from the start of
-    their epoch on.
+    own alone. Records before `start_step` are skipped undecoded, from the start of their epoch on.
 
     Raises:
       ValueError: the split holds fewer examples than a batch, the batch can't be shared evenly, or
-        the truth is asked for where none is told.
+        there is no truth and it is asked for.
     """
     num_examples = builder.info.splits["train"].num_examples
     if num_examples < global_batch_size:
@@ -128,7 +136,7 @@ def training_batches(
     num_replicas = num_workers * replicas_per_worker
     if global_batch_size % num_replicas:
         raise ValueError(
-            f"--batch_size={global_batch_size} is no multiple of {num_replicas} replicas"
+            f"--batch_size={global_batch_size} is not a multiple of {num_replicas} replicas"
         )
     share = global_batch_size // num_workers
     examples = _raw_examples(builder, "train", with_truth)
@@ -149,7 +157,7 @@ def training_batches(
             key = tf.stack([tf.cast(seed, tf.int64), index])
             decoded = augment(decoded, augmentation, key)
         decoded = _with_truth(decoded)
-        return _mask_random_frames(decoded, index, seed) if random_num_frames else decoded
+        return _pool_random_frames(decoded, index, seed) if random_num_frames else decoded
 
     return (
         tf.data.Dataset.range(first_epoch, _MANY_EPOCHS)
@@ -169,7 +177,7 @@ def evaluation_examples(
 ) -> tf.data.Dataset:
     """One pass over a split: (`MultiFrameBatch` of one person, the raw example with all it tells).
 
-    The batch has the truth where the data set tells it.
+    The batch has the truth where the data set has it.
     """
 
     def decode(example):
@@ -185,8 +193,8 @@ def evaluation_examples(
 
 
 def mean_shape(builder: tfds.core.DatasetBuilder, split: str = "train") -> np.ndarray | None:
-    """Mean neutral shape [V, 3] mm of a split's people; None where the truth is not told."""
-    if "neutral_shape" not in (builder.info.features or {}):
+    """Mean neutral shape [V, 3] mm of a split's people; None where the truth is not known."""
+    if not has_truth(builder.info.features):
         return None
     shapes = builder.as_dataset(
         split=split,

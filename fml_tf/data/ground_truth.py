@@ -1,11 +1,12 @@
 """The truth of synthetic people, as a crop shows them: derived after all augmentation.
 
-`synthetic_faces` tells pose and light in the camera of the source picture, and where each crop was
+`synthetic_faces` gives pose and light in the camera of the source picture, and where each crop was
 cut. A mirror changes the source picture, a shift or a change of size the cut alone; what the crop's
 own camera sees follows from both (`docs/conventions.md`).
 """
 
 import functools
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,15 @@ FRAME_TRUTH = (
 )
 TRUTH_FEATURES = PERSON_TRUTH + FRAME_TRUTH
 """What `ground_truth` is made of, as `synthetic_faces` names it."""
+
+
+def has_truth(names: Collection[str]) -> bool:
+    """Whether features of these names are enough for `ground_truth`."""
+    return set(TRUTH_FEATURES) <= set(names)
+
+
+FRAME_FIELDS = ("blendshape_activations", "rotation", "positions", "illumination")
+"""Fields of `GroundTruth` that each frame has its own of."""
 
 # Spherical harmonics that are odd in x, in the order of docs/conventions.md.
 _ODD_IN_X = np.array([3, 4, 7])
@@ -84,7 +94,7 @@ def mirror_truth(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The truth of an example whose frames are mirrored left to right.
 
     Args:
-      example: features, of which those of `TRUTH_FEATURES` are read.
+      example: the features `TRUTH_FEATURES`, and any others.
 
     Returns:
       Those that change.

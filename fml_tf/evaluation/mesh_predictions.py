@@ -10,7 +10,7 @@ import numpy as np
 
 from fml_tf.evaluation.predictions import Prediction, Shape, as_landmarks
 from fml_tf.evaluation.predictors import Method, hash_files
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_array
 from fml_tf.files.meshes import read_mesh, write_obj
 
 
@@ -96,8 +96,7 @@ def saving_meshes(method: Method, directory: pathlib.Path, expressive: bool = Fa
 def _write_shape(stem, shape):
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_obj(_with(stem, ".obj"), shape.vertices, shape.triangles)
-    with atomic_path(_with(stem, ".npy")) as temporary:
-        np.save(temporary, shape.seven)
+    write_array(_with(stem, ".npy"), shape.seven)
 
 
 def _read_landmarks(mesh_path):

@@ -1,7 +1,7 @@
 r"""Modes of variation of what a model reconstructs (paper, supplemental, section 1.1).
 
     python -m fml_tf.evaluation.modes --checkpoint=runs/small \
-        --data=data/synthetic_faces/small/1.0.0 --output_dir=modes
+        --data=data/synthetic_faces/small/3.0.0 --output_dir=modes
 
 PCA on the neutral shapes and the albedos of a data set's people, such as those of the training,
 gives a statistical model of the faces that the network makes. Writes `model.h5` in the layout of
@@ -9,27 +9,29 @@ the Basel Face Model 2017, with `model.landmarks.txt` beside it, and pictures of
 ±3 standard deviations. `--template=modes/model.h5` loads its mean shape, expressions and landmarks.
 """
 
+import io
 import itertools
 import pathlib
-import sys
 from collections.abc import Sequence
 
-import cv2
 import h5py
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import app, flags
 from tqdm import tqdm
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.evaluation.pictures import render_mesh, titled
 from fml_tf.evaluation.predictions import Frame
 from fml_tf.evaluation.predictors import ModelPredictor
 from fml_tf.evaluation.principal_components import PrincipalComponents, principal_components
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_bytes, write_image, write_text
+from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.models.saving import load_model
 from fml_tf.template.face_template import FaceTemplate
 
+_OUTPUT_FILES = ("model.h5", "model.landmarks.txt", "modes.png")
 _SPREAD = 3.0  # standard deviations that the pictures show
 
 
@@ -49,7 +51,7 @@ def write_statistical_model(
 
     Args:
       path: of the .h5 file; the template's 66 landmark vertices go beside it as
-        `.landmarks.txt`, one a line, counted from 0.
+        `.landmarks.txt`, one per line, counted from 0.
       template: the model's.
       shape: of neutral vertices, D = 3V.
       albedo: of colours, D = 3V.
@@ -63,7 +65,8 @@ def write_statistical_model(
     )
     points = {"shape": shape.mean, "color": shape.mean, "expression": np.zeros_like(shape.mean)}
     parts = {"shape": shape, "color": albedo, "expression": expression}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    buffer = io.BytesIO()  # on a full disk h5py crashes
+    with h5py.File(buffer, "w") as file:
         for name, part in parts.items():
             group = file.create_group(name)
             group["model/mean"] = part.mean.astype(np.float32)
@@ -72,9 +75,9 @@ def write_statistical_model(
             group["model/noiseVariance"] = np.zeros(1, np.float32)
             group["representer/points"] = points[name].reshape(-1, 3).T.astype(np.float32)
             group["representer/cells"] = template.triangles.T.astype(np.int32)
+    write_bytes(path, buffer.getvalue())
     landmarks = "".join(f"{vertex}\n" for vertex in template.landmark_vertices)
-    with atomic_path(path.with_suffix(".landmarks.txt")) as temporary:
-        temporary.write_text(landmarks)
+    write_text(path.with_suffix(".landmarks.txt"), landmarks)
 
 
 def picture_modes(
@@ -119,13 +122,19 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     def number(*arguments, lower_bound):
         flags.DEFINE_integer(*arguments, lower_bound=lower_bound, flag_values=flag_values)
 
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
-    text("data", None, "Folder of a prepared data set, with its version.")
-    text("split", "train", "Whose people.")
+    text("checkpoint", None, "A saved model, or the --output_dir of train.py.")
+    text("data", None, "Folder of a prepared data set, version included.")
+    text("split", "train", "Split whose people are analysed.")
     text("output_dir", None, "Folder to write to.")
-    number("max_people", 0, "Use only the first so many people; 0 all.", lower_bound=0)
+    flags.DEFINE_bool(
+        "overwrite",
+        False,
+        "Replace the files of an earlier run in --output_dir.",
+        flag_values=flag_values,
+    )
+    number("max_people", 0, "Use only this many people, the first; 0 uses all.", lower_bound=0)
     number("num_frames", 4, "M, the most frames of a person.", lower_bound=1)
-    number("num_vectors", 125, "Most components to keep of each.", lower_bound=1)
+    number("num_vectors", 125, "Components of shape and of albedo to keep, at most.", lower_bound=1)
     number("num_pictures", 4, "Modes to draw.", lower_bound=1)
 
 
@@ -135,6 +144,7 @@ def analyse(options: flags.FlagValues) -> None:
     Raises:
       FileNotFoundError, ValueError: a checkpoint or data that cannot be used.
     """
+    check_output_directory(options.output_dir, _OUTPUT_FILES, options.overwrite)
     model = load_model(options.checkpoint)
     builder = tfds.builder_from_directory(options.data)
     predictor = ModelPredictor(model)
@@ -152,28 +162,23 @@ def analyse(options: flags.FlagValues) -> None:
         albedos.append(prediction.fit.albedo.reshape(-1))
     shape = principal_components(shapes, options.num_vectors)
     albedo = principal_components(albedos, options.num_vectors)
-    output_dir = pathlib.Path(options.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    write_statistical_model(output_dir / "model.h5", model.template, shape, albedo)
     picture = picture_modes(model.template, shape, albedo, options.num_pictures)
-    with atomic_path(output_dir / "modes.png") as temporary:
-        cv2.imwrite(str(temporary), picture[..., ::-1])
+    with output_directory(options.output_dir, _OUTPUT_FILES, options.overwrite) as output_dir:
+        write_statistical_model(output_dir / "model.h5", model.template, shape, albedo)
+        write_image(output_dir / "modes.png", picture)
     for label, part in (("shape", shape), ("albedo", albedo)):
         shares = np.cumsum(part.variance) / part.variance.sum()
         print(f"{label}: {len(shares)} components, the first five hold {shares[:5][-1]:.1%}")
 
 
 def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
-    """Analyses; tells what cannot be used by one line."""
-    try:
+    """Analyses; one line says what cannot be used."""
+    with one_line_errors("modes"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")
         if not (options.checkpoint and options.data and options.output_dir):
             raise ValueError("give --checkpoint, a trained model, --data and --output_dir")
         analyse(options)
-    except (OSError, ValueError) as error:
-        print(f"modes: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

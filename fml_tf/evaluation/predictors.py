@@ -52,7 +52,7 @@ class ModelPredictor:
       model: the model.
       min_face_size: least width of a face's crop in a picture, px.
       min_confidence: least mean confidence of its landmarks, where the face had to be searched
-        for: a face box that a data set gives is taken at its word.
+        for: a face box that a data set gives is trusted.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class ModelPredictor:
     def _decode(self, batch, parameters):
         """Raises ValueError where a frame shows nothing of the predicted face."""
         model, template = self.model, self.model.template
-        with without_xla():  # which would compile anew for each M
+        with without_xla():  # which would compile again for each M
             faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)
@@ -224,7 +224,7 @@ def hash_files(paths: Sequence[pathlib.Path]) -> str:
 
 
 def _photometric_distance(colours, observed, weights):
-    """[N] mean Euclidean distance in RGB, [0, 255], over the weighed vertices [V, N]."""
+    """[N] mean Euclidean distance in RGB, [0, 255], over the weighted vertices [V, N]."""
     difference = tf.where(weights[:, None] > 0, colours - observed, 0.0)
     total = tf.reduce_sum(weights * tf.norm(difference, axis=1), axis=0)
     return 255.0 * total / tf.reduce_sum(weights, axis=0)
@@ -238,7 +238,7 @@ def _frames_first(values):
 class _FaceFinder:
     """Finds the faces that lie in `box`, where one is given, or, if there is none, the box itself.
 
-    Landmarks hang on how the detector draws its boxes, and a data set's are drawn by another.
+    Landmarks depend on how the detector draws its boxes, and a data set's are drawn by another.
     """
 
     def __init__(self):

@@ -4,7 +4,6 @@ import base64
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import cv2
 import jinja2
 import numpy as np
 
@@ -13,7 +12,7 @@ from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Protocol
 from fml_tf.evaluation.results import case_figures
 from fml_tf.evaluation.runner import groups, read_case, score_group
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_bytes, write_image, write_text
 
 PICTURE_FOLDER = "pictures"
 _PAGE = """<!doctype html>
@@ -65,11 +64,10 @@ def write_pictures(
     if distances:
         limit = float(np.ceil(np.percentile(np.concatenate(list(distances.values())), 95)))
         paths["Share of points within an error"] = folder / "cumulative.png"
-        with atomic_path(folder / "cumulative.png") as temporary:
-            temporary.write_bytes(cumulative_curve(distances, limit))
+        write_bytes(folder / "cumulative.png", cumulative_curve(distances, limit))
     if means:
         paths["Where the error is, on the mean face"] = folder / "heat_maps.png"
-        _write_png(folder / "heat_maps.png", heat_maps(means, limit))
+        write_image(folder / "heat_maps.png", heat_maps(means, limit))
 
     scored = [
         (method, measure, figures)
@@ -89,7 +87,7 @@ def write_pictures(
                 figure = f"{figures[name]:.2f} {measure.unit}"
                 title = f"{rank.capitalize()} by {measure.name}: {name}, {method.name}, {figure}"
                 paths[title] = folder / f"{rank}.png"
-                _write_png(paths[title], sheet)
+                write_image(paths[title], sheet)
     return paths
 
 
@@ -105,8 +103,7 @@ def write_report(
         .from_string(_PAGE)
         .render(name=name, blocks=_blocks(markdown), pictures=encoded)
     )
-    with atomic_path(output_dir / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(output_dir / "report.html", page)
 
 
 def _mean_of_region(region, rows):
@@ -130,11 +127,6 @@ def _sheet(protocol, method, name, trial, limit):
     if score.error_map is None:
         return colour_sheet(prediction.draw(0)) if prediction.draw else None
     return case_sheet([case.frames[i].image for i in frames], score.error_map, limit)
-
-
-def _write_png(path, image):
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), image[..., ::-1])
 
 
 def _blocks(markdown):

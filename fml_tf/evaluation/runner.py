@@ -1,4 +1,4 @@
-"""Runs methods over the cases of a protocol: each once, whatever cuts the run."""
+"""Runs methods over the cases of a protocol, each once, however often the run is stopped."""
 
 import json
 import os
@@ -11,14 +11,26 @@ from tqdm import tqdm
 from fml_tf.evaluation.predictions import Prediction
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Case, Protocol, Score
-from fml_tf.files.atomic import atomic_path, write_json
+from fml_tf.files.atomic import NotWrittenError, atomic_path, write_json
+from fml_tf.files.folders import probe_directory
 
 IDENTITY_FILE = "evaluation.json"
+RESULTS_FILE = "results.json"
 _CASE_FOLDER = "cases"
+# What an evaluation writes, beside its identity.
+_OUTPUT_FILES = (
+    _CASE_FOLDER,
+    "cases.txt",
+    "meshes",
+    "pictures",
+    "report.html",
+    RESULTS_FILE,
+    "results.md",
+)
 
 
 def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Path:
-    """Makes the folder of an evaluation, or opens that of a run that was cut.
+    """Makes the folder of an evaluation, or opens that of a run that was stopped.
 
     Args:
       output_dir: of the run.
@@ -26,10 +38,10 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
         data is.
 
     Raises:
-      ValueError: the folder holds scores of something else, or a damaged record of what.
+      ValueError: the folder holds scores of something else, a damaged record of what, or files
+        that would be replaced and are of no evaluation; or it cannot be written to.
     """
-    output_dir = pathlib.Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    output_dir = probe_directory(output_dir)
     path = output_dir / IDENTITY_FILE
     if path.exists():
         try:
@@ -43,12 +55,18 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
                 "give another --output_dir"
             )
     else:
-        write_json(str(path), dict(identity))
+        for name in _OUTPUT_FILES:
+            if os.path.lexists(output_dir / name):
+                raise ValueError(
+                    f"{output_dir / name}: not written by an evaluation; give another --output_dir"
+                )
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_json(path, dict(identity))
     return output_dir
 
 
 def groups(num_frames: int, size: int | None) -> list[list[int]]:
-    """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
+    """Splits a case's frames into groups of `size`, in order; frames left over are not used.
 
     Where each M divides the number of frames, every M thus sees the same pictures. None makes one
     group of all.
@@ -74,7 +92,7 @@ def run_cases(
       methods: to score.
       names: of the cases.
       output_dir: of `open_output`.
-      data_dir: of the data set; reasons of failures are told without it.
+      data_dir: of the data set; it is left out of the reasons of failures.
 
     Raises:
       ValueError: no case has as many frames as a method needs.
@@ -119,6 +137,8 @@ def score_case(
         trial = {"frames": [case.frames[i].name for i in frames]}
         try:
             prediction, score = score_group(protocol, method, case, frames)
+        except NotWrittenError:  # a mesh to keep: no fault of the method's
+            raise
         except (OSError, ValueError) as error:
             trials.append({**trial, "failed": _reason(error, data_dir)})
             continue
@@ -163,7 +183,7 @@ def _write_case(output_dir, method, name, trials, distances):
     with atomic_path(path.with_suffix(".npz")) as temporary:
         np.savez_compressed(temporary, distances=merged.astype(np.float32))
     # Last: a case is done when this file is there.
-    write_json(str(path), {"case": name, "method": method.name, "trials": trials})
+    write_json(path, {"case": name, "method": method.name, "trials": trials})
 
 
 def _is_done(output_dir, method, name):

@@ -7,6 +7,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from fml_tf.files.atomic import atomic_path
+
 # MP4's times are whole multiples of this; the usual frame rates divide it.
 _TICK = Fraction(1, 90_000)
 _QUALITY = 15  # x264's constant rate factor: no loss that is seen
@@ -20,7 +22,7 @@ def even_times(frames: Iterable[np.ndarray], rate: float) -> Iterable[tuple[floa
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[tuple[float, np.ndarray]]) -> None:
-    """Writes an MP4 file of H.264, 4:2:0.
+    """Writes an MP4 file of H.264, 4:2:0, atomically.
 
     Sides of an odd number of pixels, which 4:2:0 cannot have, grow by one. The last frame is shown
     as long as the one before it.
@@ -31,10 +33,11 @@ def write_video(path: str | os.PathLike, frames: Iterable[tuple[float, np.ndarra
         from 0 on; pictures are of one size.
 
     Raises:
-      OSError: it cannot be written, as on a full disk.
+      NotWrittenError: it cannot be written, as on a full disk.
       ValueError: no frames.
     """
-    with open(path, "wb") as file, av.open(file, "w", "mp4") as container:
+    # A file that libav opened itself: it raises what the disk says of each packet and the trailer.
+    with atomic_path(path) as temporary, av.open(temporary, "w", "mp4") as container:
         stream, ticks, step = None, 0, round(1 / 25 / _TICK)
         for seconds, image in frames:
             height, width = image.shape[:2]
@@ -50,7 +53,7 @@ def write_video(path: str | os.PathLike, frames: Iterable[tuple[float, np.ndarra
             frame.pts, frame.time_base, frame.duration = ticks, _TICK, step
             container.mux(stream.encode(frame))
         if stream is None:
-            raise ValueError(f"{path}: a video of no frames")
+            raise ValueError(f"{path}: a video without frames")
         container.mux(stream.encode(None))
 
 

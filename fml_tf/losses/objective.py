@@ -13,6 +13,13 @@ from fml_tf.losses.landmark import LandmarkLoss
 from fml_tf.losses.photometric import PhotometricLoss
 from fml_tf.losses.smoothness import SmoothnessLoss
 from fml_tf.losses.sparsity import SparsityLoss
+from fml_tf.losses.truth import (
+    DensePositionLoss,
+    NeutralShapeLoss,
+    RotationLoss,
+    TrueAlbedoLoss,
+    TrueExpressionLoss,
+)
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 
@@ -22,6 +29,11 @@ LOSSES = {
     "smoothness": SmoothnessLoss,
     "sparsity": SparsityLoss,
     "expression": ExpressionLoss,
+    "true_position": DensePositionLoss,
+    "true_shape": NeutralShapeLoss,
+    "true_expression": TrueExpressionLoss,
+    "true_albedo": TrueAlbedoLoss,
+    "true_rotation": RotationLoss,
 }
 """Classes of terms by name; the weight of a term is the config's field `<name>_weight`."""
 

@@ -17,7 +17,7 @@ class SmoothnessLoss(Loss):
         graph = getattr(model.face_model, "graph", None)
         if graph is None:
             raise ValueError(
-                f"the smoothness loss needs a deformation graph, which {model.name} has not"
+                f"the smoothness loss needs a deformation graph; the system {model.name} has none"
             )
         with tf.init_scope():
             self._edges = tf.constant(graph.edges)

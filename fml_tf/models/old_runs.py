@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
+from fml_tf.files.folders import checked_tensorflow_dir
 from fml_tf.models.building import build_model
 from fml_tf.models.face_models.graph import EXPRESSION
 from fml_tf.models.reconstructor import FaceReconstructor
@@ -31,7 +32,7 @@ def load_old_run(path: str | os.PathLike) -> FaceReconstructor:
       FileNotFoundError: no checkpoint.
       ValueError: the template is another one here, or the checkpoint is damaged or does not fit.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(checked_tensorflow_dir(path))
     values = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
     template_hash = values.pop(_HASH)
     try:
@@ -40,7 +41,7 @@ def load_old_run(path: str | os.PathLike) -> FaceReconstructor:
     except TypeError as error:
         raise ValueError(f"{path / MODEL_FILE}: not a model config: {error}") from None
     if model.template.content_hash() != template_hash:
-        raise ValueError(f"{path}: learned on another template than is here")
+        raise ValueError(f"{path}: was trained on another template than the one here")
     if config.expression_basis == "pca":
         # Its components' signs were as this machine's linear algebra makes them.
         basis = pca_basis(model.template, config.expression_variance, fixed_signs=False)

@@ -69,5 +69,16 @@ class ParameterLayout:
         return values
 
     def join(self, values) -> tf.Tensor:
-        """Values by name, each [..., size] as neither scaled nor shifted → [..., size]."""
-        return tf.concat([values[name] for name in self.names], axis=-1)
+        """The inverse of `split`: values [..., *shape] by name → outputs [..., size]."""
+        parts = []
+        for parameter in self.parameters:
+            part = values[parameter.name]
+            if parameter.offset is not None:
+                part -= parameter.offset
+            if parameter.scale is not None:
+                part /= parameter.scale
+            if (rank := len(parameter.shape)) != 1:
+                shape = tf.concat([tf.shape(part)[:-rank], [parameter.size]], axis=0)
+                part = tf.reshape(part, shape)
+            parts.append(part)
+        return tf.concat(parts, axis=-1)

@@ -17,12 +17,15 @@ class FaceBox:
     Attributes:
       left, top, width: the square.
       score: the detector's own measure; comparable only within one detector.
+      roll: how far the face leans to the right in the picture, radian; 0 where the detector cannot
+        tell.
     """
 
     left: float
     top: float
     width: float
     score: float
+    roll: float = 0.0
 
     @property
     def centre(self) -> np.ndarray:
@@ -32,7 +35,7 @@ class FaceBox:
     def scaled(self, factor: float) -> "FaceBox":
         """The square about the same centre, `factor` times as wide."""
         left, top = self.centre - factor * self.width / 2
-        return FaceBox(left, top, factor * self.width, self.score)
+        return FaceBox(left, top, factor * self.width, self.score, self.roll)
 
     def holds(self, point: np.ndarray) -> bool:
         """Whether a point [2] px lies in the square."""

@@ -23,8 +23,8 @@ Prepare = Callable[[np.ndarray], PreparedFrame]
 
 Photo = str | os.PathLike | np.ndarray
 """A path, or [H, W, 3] uint8 RGB."""
-Source = str | os.PathLike | Sequence[Photo]
-"""What shows one person: the path of a photo, of a folder of photos or of a video; or photos."""
+Source = Photo | Sequence[Photo]
+"""What shows one person: a photo, photos, or the path of a folder of photos or of a video."""
 
 # Frames of a video among which the diverse ones are chosen: the choice compares all pairs.
 _MAX_CANDIDATES = 400
@@ -89,19 +89,22 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
     hidden files and folders inside a folder without one.
 
     Args:
-      source: an image file, a folder, or photos.
+      source: a photo, a folder, or photos.
       prepare: finds and crops the face of an image.
-      max_frames: stop after so many usable photos, of a folder in the order of their names; 0 takes
-        all.
+      max_frames: stop after this many usable photos, of a folder in the order of their names; 0
+        takes all.
 
     Raises:
       FileNotFoundError: no such file or folder.
       ValueError: not an image, no usable face in the photo, or no usable photo among several.
     """
+    # An array of one photo has three axes; of several, four.
+    if isinstance(source, np.ndarray) and source.ndim < 4:
+        return _frames([_name(source, 0)], range(1), [_prepare_photo(source, prepare)])
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
         if not path.is_dir():
-            return _frames([printable(path.name)], range(1), [_prepare_photo(path, prepare)])
+            return _frames([_name(path, 0)], range(1), [_prepare_photo(path, prepare)])
         photos = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         whole = f"{path}: none of its {len(photos)} files"
     else:
@@ -117,11 +120,11 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
             prepared.append(_prepare_photo(photo, prepare))
             names.append(_name(photo, number))
         except (FileNotFoundError, ValueError) as error:
-            logging.warning("passed over: %s", printable(str(error)))
+            logging.warning("skipped: %s", printable(str(error)))
     if not prepared:
         raise ValueError(f"{whole} is a photo with a usable face")
     if len(names) < len(photos) and not max_frames:
-        logging.warning("%d of %d files passed over", len(photos) - len(names), len(photos))
+        logging.warning("%d of %d files skipped", len(photos) - len(names), len(photos))
     return _frames(names, range(len(names)), prepared)
 
 
@@ -131,7 +134,7 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
     Args:
       path: of the video.
       prepare: finds and crops the face of a frame.
-      max_frames: stop after so many frames; 0 reads all.
+      max_frames: stop after this many frames; 0 reads all.
 
     Raises:
       FileNotFoundError: no such file.

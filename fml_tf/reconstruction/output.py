@@ -1,16 +1,13 @@
 """The files that a reconstruction is handed over in; `docs/reconstruction.md` describes them."""
 
-import contextlib
 import os
 import pathlib
-import tempfile
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import atomic_path, write_array, write_image
 from fml_tf.files.gltf import write_glb
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
@@ -25,7 +22,7 @@ from fml_tf.template.face_template import FaceTemplate
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
 OUTPUT_FILES = (
     "identity.obj",
-    "frame_*.obj",
+    "frame_[0-9][0-9][0-9][0-9]*.obj",
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
@@ -46,50 +43,17 @@ CONVENTIONS = (
 _LABEL_HEIGHT = 22
 
 
-@contextlib.contextmanager
-def output_directory(path: str | os.PathLike, overwrite: bool = False) -> Iterator[pathlib.Path]:
-    """Yields an empty folder that becomes `path` when the block succeeds.
-
-    If the block raises, all that it wrote is removed and `path` is as it was before.
-
-    Args:
-      path: of the folder; made, with its parents, where it does not exist.
-      overwrite: let the new files take the place of an earlier run's (`OUTPUT_FILES`) in a folder
-        that is not empty; its other files stay.
+def check_apart(source: str | os.PathLike, directory: str | os.PathLike) -> None:
+    """Refuses an input that the output would replace or be mixed up with.
 
     Raises:
-      ValueError: see `check_output_directory`.
+      ValueError: `source` is the output folder `directory`, or a file in it that is named like one
+        that is written.
     """
-    path = pathlib.Path(os.path.abspath(path))
-    check_output_directory(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as temporary:
-        folder = pathlib.Path(temporary, path.name)
-        folder.mkdir()
-        yield folder
-        if path.exists() and any(path.iterdir()):
-            for pattern in OUTPUT_FILES:
-                for old in path.glob(pattern):
-                    old.unlink()
-            for new in folder.iterdir():
-                os.replace(new, path / new.name)
-        else:
-            os.replace(folder, path)
-
-
-def check_output_directory(path: str | os.PathLike, overwrite: bool = False) -> None:
-    """Refuses a folder that a run may not write to.
-
-    Raises:
-      ValueError: `path` or a folder above it is a file, or `path` is a folder with files in it
-        and not `overwrite`.
-    """
-    path = pathlib.Path(path)
-    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not nearest.is_dir():
-        raise ValueError(f"{nearest}: not a folder")
-    if path.exists() and any(path.iterdir()) and not overwrite:
-        raise ValueError(f"{path}: the output folder has files in it; give --overwrite to replace")
+    source, directory = pathlib.Path(os.path.realpath(source)), os.path.realpath(directory)
+    named_alike = any(source.match(pattern) for pattern in OUTPUT_FILES)
+    if directory == os.fspath(source) or (directory == os.fspath(source.parent) and named_alike):
+        raise ValueError(f"{source}: the output would be mixed up with it; give another folder")
 
 
 def write_reconstruction(
@@ -105,12 +69,12 @@ def write_reconstruction(
     for m in range(vertices.shape[-1]):
         path = directory / f"frame_{m:04d}.obj"
         write_obj(path, vertices[..., m], template.triangles, colours[..., m])
-    np.save(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
+    write_array(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
     write_parameters(directory / "parameters.npz", reconstruction, model)
     write_face(directory / "face.glb", identity, albedo, template)
+    write_image(directory / "overview.png", overview(reconstruction, model))
     glb = (directory / "face.glb").read_bytes()
     write_viewer(directory / "viewer.html", reconstruction, model, glb)
-    cv2.imwrite(os.fspath(directory / "overview.png"), overview(reconstruction, model)[..., ::-1])
 
 
 def write_parameters(
@@ -118,16 +82,17 @@ def write_parameters(
 ) -> None:
     """Writes all parameters of a reconstruction as named arrays (float32 where not said)."""
     parameters, frames = reconstruction.parameters, reconstruction.frames
-    np.savez_compressed(
-        path,
-        **{name: values[0].numpy() for name, values in parameters.by_name().items()},
-        focal_length_px=np.float32(model.camera.focal_length_px),
-        crop_size=np.array([model.camera.width, model.camera.height], np.int32),
-        crop_transform=np.stack([transform.matrix for transform in frames.transforms]),
-        frame_names=np.array(frames.names),
-        frame_numbers=frames.numbers,
-        conventions=np.array(CONVENTIONS),
-    )
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            **{name: values[0].numpy() for name, values in parameters.by_name().items()},
+            focal_length_px=np.float32(model.camera.focal_length_px),
+            crop_size=np.array([model.camera.width, model.camera.height], np.int32),
+            crop_transform=np.stack([transform.matrix for transform in frames.transforms]),
+            frame_names=np.array(frames.names),
+            frame_numbers=frames.numbers,
+            conventions=np.array(CONVENTIONS),
+        )
 
 
 def write_face(
@@ -207,9 +172,7 @@ def write_relit(
         if m == 0:
             rows.append(_label(row.shape[1], list(pictures)))
         rows += [_label(row.shape[1], [name]), row]
-    encoded = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])[1]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded)
+    write_image(path, np.concatenate(rows))
 
 
 def _pictures(frame: np.ndarray, faces: DecodedFaces, m: int, model: FaceReconstructor):

@@ -53,11 +53,11 @@ def reconstruct(
     """Reconstructs one person's face from photos or a video.
 
     Args:
-      source: path of a photo, of a folder of photos or of a video; or several photos, each a path
-        or [H, W, 3] uint8 RGB. All show one person.
+      source: a photo, as a path or as [H, W, 3] uint8 RGB; several of them; or the path of a
+        folder of photos or of a video. All show one person.
       model: of `load_model`.
       num_frames: frames of a video, chosen for diverse head poses, that the identity is made from.
-      max_frames: use at most the first so many frames of a video, or photos; 0 uses all.
+      max_frames: use at most this many photos, or frames from the start of a video; 0 uses all.
       min_face_size: least width of a face's crop (the face and some margin) in the image, px.
       min_confidence: least mean confidence of a face's landmarks.
       detector: finds faces and landmarks; dlib's, if not given.

@@ -40,6 +40,9 @@ def write_overlay_video(
       model: the model.
       scan: of the source video.
       identity_crops: [M, S, S, 3] uint8 RGB, the frames that the identity is pooled over.
+
+    Raises:
+      NotWrittenError: it cannot be written to its end.
     """
     frames = _overlay_frames(model, scan, identity_crops)
     first = next(frames)
@@ -165,7 +168,7 @@ def _draw_chunk(model, frames, scan, identity_crops, draw, edit) -> Iterator[Fra
     transforms = scan.transforms
     crops = [crop_image(f.image, transforms[f.number]) for f in frames if f.number in transforms]
     if crops:
-        # Always as many: each new number of frames would compile the decoder again.
+        # Always the same number: each new one would compile the decoder again.
         crops += [crops[-1]] * (_CHUNK - len(crops))
         faces = model.decode(edit(follow_frames(model, identity_crops, np.stack(crops))))
         vertices, colours = faces.vertices.numpy(), faces.colours.numpy()

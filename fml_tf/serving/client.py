@@ -14,8 +14,6 @@ import functools
 import http.client
 import json
 import os
-import pathlib
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,7 +27,9 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import atomic_path, write_image
+from fml_tf.files.folders import probe_directory
 from fml_tf.files.images import read_image, to_bytes
 from fml_tf.files.names import printable
 from fml_tf.geometry.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
@@ -71,7 +71,7 @@ class RestService:
             reason = _first_line(_json_error(error.read()))
             raise ServiceError(f"{self._url}: {reason}") from None
         except (json.JSONDecodeError, UnicodeDecodeError):
-            raise ServiceError(f"{self._url}: the answer is no JSON") from None
+            raise ServiceError(f"{self._url}: the answer is not JSON") from None
         except (AttributeError, KeyError, TypeError):
             raise ServiceError(f"{self._url}: the answer holds no outputs by name") from None
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -240,23 +240,18 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     settings = CropSettings(
         margin=options.crop_margin, size=options.crop_size, min_width=options.min_face_size
     )
-    try:
+    with one_line_errors("client"):
         if not paths:
             raise ValueError("name one or more photos of one person")
+        folder = probe_directory(options.output_dir)
         photos = {path: read_image(path) for path in paths}
         outputs = reconstruct_photos(connect(options.url), photos, DlibLandmarkDetector(), settings)
-        folder = pathlib.Path(options.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / "face.npz") as path:
             np.savez_compressed(path, **outputs)
         for m, photo in enumerate(photos.values()):
-            picture = cv2.imencode(".png", draw(photo, outputs, m)[..., ::-1])[1]
-            with atomic_path(folder / f"overlay_{m}.png") as path:
-                path.write_bytes(picture)
-    except (OSError, ValueError) as error:
-        print(f"client: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
-    print(f"Wrote the face of {len(photos)} photo(s) to {printable(folder)}")
+            write_image(folder / f"overlay_{m}.png", draw(photo, outputs, m))
+        print(f"Wrote the face of {len(photos)} photo(s) to {printable(options.output_dir)}")
 
 
 if __name__ == "__main__":

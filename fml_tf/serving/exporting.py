@@ -3,11 +3,11 @@
 import dataclasses
 import os
 import pathlib
-import tempfile
 
 import tensorflow as tf
 
-from fml_tf.files.atomic import write_json
+from fml_tf.files.atomic import write_json, write_text
+from fml_tf.files.folders import checked_tensorflow_dir, probe_directory, staging_directory
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import INPUTS, OUTPUTS, FaceService
@@ -43,17 +43,18 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
     """The folder to write as an absolute path, if a version may be written there.
 
     Raises:
-      ValueError: its name is no version number, or it is there already.
+      ValueError: its name is not a version number or is one of `checked_tensorflow_dir`, it exists
+        already, or the folder above cannot be written to.
     """
-    directory = pathlib.Path(os.path.abspath(directory))
+    directory = pathlib.Path(os.path.abspath(checked_tensorflow_dir(directory)))
     if not (directory.name.isascii() and directory.name.isdigit()):
         raise ValueError(
             f"{directory}: TensorFlow Serving loads numbered versions; end the path with a number, "
             "as in exports/fml/1"
         )
-    if directory.exists():
-        raise ValueError(f"{directory}: this version is there already; take another number")
-    return directory
+    if os.path.lexists(directory):
+        raise ValueError(f"{directory}: this version exists already; choose another number")
+    return probe_directory(directory.parent) / directory.name
 
 
 def export_model(
@@ -79,10 +80,9 @@ def export_model(
     module = tf.Module(name="fml")
     module.stored = service.variables
     errors = rounding_errors(model, dtype)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     # Its name is no number: a server that watches the parent folder passes over it.
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as folder:
-        written = pathlib.Path(folder, directory.name)
+    with staging_directory(directory.parent) as folder:
+        written = folder / directory.name
         tf.saved_model.save(
             module,
             os.fspath(written),
@@ -92,12 +92,12 @@ def export_model(
         (written / "assets.extra").mkdir()
         requests = example_inputs(model, mean_face_crop(model))
         write_warmup_requests(written / WARMUP_FILE, requests, directory.parent.name)
-        (written / SIGNATURES_FILE).write_text(describe(signatures), encoding="utf-8")
+        write_text(written / SIGNATURES_FILE, describe(signatures))
         description = dataclasses.asdict(model.config)
         description["template_hash"] = model.template.content_hash()
         description["bases_dtype"] = dtype
         description["bases_rounding"] = errors
-        write_json(os.fspath(written / MODEL_FILE), description)
+        write_json(written / MODEL_FILE, description)
         os.rename(written, check_export_dir(directory))
     return errors
 

@@ -1,4 +1,4 @@
-"""Writes a trained model for other runtimes than TensorFlow: ONNX and LiteRT files.
+"""Writes a trained model for runtimes other than TensorFlow: ONNX and LiteRT files.
 
     pip install -e ".[runtimes]"
     python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
@@ -10,7 +10,6 @@ ONNX files take any B and M, fml.tflite holds both functions for one person with
 
 import os
 import pathlib
-import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,7 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from absl import app, flags, logging
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import atomic_path, write_bytes
+from fml_tf.files.folders import probe_directory
 from fml_tf.models.saving import load_model
 from fml_tf.serving.signatures import FaceService
 
@@ -63,27 +64,23 @@ def write_litert(service: FaceService, directory: str | os.PathLike) -> None:
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=list(signatures)
         )
-        with atomic_path(pathlib.Path(directory, "fml.tflite")) as path:
-            path.write_bytes(converter.convert())
+        write_bytes(pathlib.Path(directory, "fml.tflite"), converter.convert())
 
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Writes all files; what cannot be used is told by one line and exit code 2."""
-    if logging.get_verbosity() == logging.INFO:  # at which converters tell each of their steps
+    """Writes all files; one line and exit code 2 say what cannot be used."""
+    if logging.get_verbosity() == logging.INFO:  # the level at which converters log each step
         logging.set_verbosity(logging.WARNING)
-    try:
+    with one_line_errors("runtimes", ImportError):
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")
         _tf2onnx()  # before the work of the other files
+        directory = probe_directory(options.output_dir)
         service = FaceService(load_model(options.checkpoint))
-        directory = pathlib.Path(options.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
         write_litert(service, directory)
         write_onnx(service, directory)
-    except (ImportError, OSError, ValueError) as error:
-        print(f"runtimes: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
-    print(f"Wrote fml.tflite, regress.onnx and geometry.onnx to {directory}")
+        print(f"Wrote fml.tflite, regress.onnx and geometry.onnx to {options.output_dir}")
 
 
 if __name__ == "__main__":

@@ -72,10 +72,13 @@ class FaceService:
       dtype: of the stored bases, see `FaceModel.folded`.
 
     Raises:
-      ValueError: a basis that overflows in dtype, or is not finite.
+      ValueError: a basis that overflows in dtype, or is not finite; or a model whose rendering
+        backend no exported graph can hold.
     """
 
     def __init__(self, model: FaceReconstructor, dtype: str = "float32"):
+        if model.config.rendering_backend != "fast":
+            raise ValueError("exports render with the backend 'fast': load the model with it")
         self._model = model
         self._face_model = model.face_model.folded(dtype)
         size = model.config.crop_size

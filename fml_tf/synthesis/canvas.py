@@ -22,15 +22,18 @@ class Canvas:
     Attributes:
       vertex_points: [V, 2] float32 canvas coordinates (s, y) of the template's vertices, mm.
       shape: (H, W) of the canvas.
-      landmarks: [66, 2] float32 canvas coordinates of the landmarks, mm.
+      landmarks: [66, 2] float32 canvas coordinates of the features that landmarks mark, mm.
       grid_s, grid_y: [H, W] float32 coordinates of the canvas's pixels, mm.
     """
 
-    def __init__(self, mean_shape: np.ndarray, landmark_vertices: np.ndarray, scale: float = 1.5):
-        """Lays the canvas about a mean face [V, 3] mm; `scale` is in pixels a mm."""
+    def __init__(self, mean_shape: np.ndarray, feature_points: np.ndarray, scale: float = 1.5):
+        """Lays the canvas about a mean face [V, 3] mm and its features [66, 3] mm.
+
+        `scale` is in pixels a mm.
+        """
         self._scale = scale
         self.vertex_points = self.points_of(mean_shape)
-        self.landmarks = self.vertex_points[landmark_vertices]
+        self.landmarks = self.points_of(feature_points)
         self.shape = (round((_TOP - _BOTTOM) * scale), round(2 * _HALF_WIDTH * scale))
         height, width = self.shape
         self.grid_s, self.grid_y = np.meshgrid(

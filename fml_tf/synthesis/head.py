@@ -8,6 +8,7 @@ import numpy as np
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import rasterize
 from fml_tf.synthesis.canvas import Canvas
+from fml_tf.synthesis.population import Identity
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
@@ -68,11 +69,8 @@ class HeadModel:
         self.template: FaceTemplate = load_makehuman(resolution)
         self._assets = load_identity_assets(resolution)
         self.target_names = self._assets.target_names
-        self.target_groups = self._assets.target_groups
-        self.target_opposites = self._assets.target_opposites
-        self.mean_names = tuple(self._assets.means)
         template, parts = self.template, self._assets.accessories
-        self.canvas = Canvas(template.mean_shape, template.landmark_vertices)
+        self.canvas = Canvas(template.mean_shape, self._assets.feature_points)
 
         starts = np.cumsum([template.num_vertices] + [len(part.mean_shape) for part in parts])
         self._part_rows = {
@@ -147,16 +145,11 @@ class HeadModel:
         masks["frame"][glasses_start:] = 1
         return Material(**masks)
 
-    def neutral(self, mean_weights: np.ndarray, target_weights: np.ndarray) -> np.ndarray:
-        """Neutral shape of skin, eyes, teeth and tongue, [V'', 3] float32 mm.
-
-        Args:
-          mean_weights: of `mean_names`, sum to one.
-          target_weights: of `target_names`.
-        """
-        shape = sum(w * mean for w, mean in zip(mean_weights, self._means.values()))
-        change = np.asarray(target_weights, np.float32) @ self._targets
-        return (shape + change.reshape(shape.shape)).astype(np.float32)
+    def neutral(self, identity: Identity) -> np.ndarray:
+        """Neutral shape of skin, eyes, teeth and tongue, [V'', 3] float32 mm."""
+        shape = sum(w * mean for w, mean in zip(identity.mean_weights, self._means.values()))
+        change = np.asarray(identity.target_weights, np.float32) @ self._targets
+        return (identity.size * (shape + change.reshape(shape.shape))).astype(np.float32)
 
     def glasses(self, neutral: np.ndarray) -> np.ndarray:
         """Vertices of glasses that fit a neutral shape [V'', 3], model space, mm."""

@@ -5,24 +5,9 @@ import dataclasses
 import numpy as np
 
 from fml_tf.synthesis.head import HeadModel
+from fml_tf.synthesis.population import Population, sample_descent
 from fml_tf.synthesis.skin import SkinPainter, sample_skin_style
 
-# Standard deviation of a pair of opposite identity targets, as a share of the far end, by group;
-# and how many of a group's pairs are used on average.
-_TARGET_SPREAD = {
-    "head": (0.22, 0.5),
-    "forehead": (0.22, 0.6),
-    "eyebrows": (0.35, 0.7),
-    "eyes": (0.4, 0.5),
-    "ears": (0.35, 0.4),
-    "nose": (0.4, 0.55),
-    "mouth": (0.35, 0.5),
-    "cheek": (0.4, 0.7),
-    "chin": (0.35, 0.6),
-    "neck": (0.35, 0.6),
-    "asym": (0.2, 0.25),
-}
-_MAX_TARGET = 0.9
 # Melanin by population: mean and standard deviation.
 _MELANIN = {"caucasian": (0.2, 0.12), "asian": (0.38, 0.14), "african": (0.74, 0.14)}
 _SCLERA = np.array([0.86, 0.83, 0.81])
@@ -69,20 +54,16 @@ class PersonSampler:
     def __init__(self, head: HeadModel):
         self._head = head
         self._painter = SkinPainter(head.canvas)
+        self._population = Population()
 
     def sample(self, rng: np.random.Generator) -> Person:
         """Draws a person."""
         head = self._head
-        ethnicity = dict(zip(("caucasian", "asian", "african"), rng.dirichlet((0.45, 0.45, 0.45))))
-        masculinity = rng.beta(0.6, 0.6)
-        age = rng.beta(0.8, 1.4)
-        mean_weights = np.array(
-            [_mean_weight(name, ethnicity, masculinity, age) for name in head.mean_names]
-        )
-        neutral = head.neutral(mean_weights / mean_weights.sum(), self._target_weights(rng))
+        shares, masculinity, age = sample_descent(rng)
+        neutral = head.neutral(self._population.sample(rng, shares, masculinity, age))
 
         # Any skin on any shape now and then: the two are related in people, but not bound.
-        melanin = sum(share * rng.normal(*_MELANIN[name]) for name, share in ethnicity.items())
+        melanin = sum(share * rng.normal(*_MELANIN[name]) for name, share in shares.items())
         if rng.random() < 0.15:
             melanin = rng.uniform()
         melanin = float(np.clip(melanin, 0, 1))
@@ -118,25 +99,3 @@ class PersonSampler:
             glasses=head.glasses(neutral),
             wears_glasses=bool(rng.random() < 0.1),
         )
-
-    def _target_weights(self, rng: np.random.Generator) -> np.ndarray:
-        head = self._head
-        weights = np.zeros(len(head.target_names))
-        for index, (group, twin) in enumerate(zip(head.target_groups, head.target_opposites)):
-            if 0 <= twin < index:
-                continue
-            spread, share = _TARGET_SPREAD[group]
-            value = spread * rng.standard_normal() if rng.random() < share else 0.0
-            value = float(np.clip(value, -_MAX_TARGET, _MAX_TARGET))
-            if value >= 0:
-                weights[index] = value
-            elif twin >= 0:
-                weights[twin] = -value
-        return weights
-
-
-def _mean_weight(name: str, ethnicity: dict, masculinity: float, age: float) -> float:
-    population, gender, years = name.split("-")
-    weight = ethnicity[population]
-    weight *= masculinity if gender == "male" else 1 - masculinity
-    return weight * (age if years == "old" else 1 - age)

@@ -18,7 +18,8 @@ from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import Person
 from fml_tf.synthesis.scene import HeadPose, Light
 
-_IRIS_RADIUS, _PUPIL_RADIUS = 0.43, 0.17  # sine of the angle from the eye's axis
+# Sines of the angle from the eye's axis; irises are 11.7 mm wide [Rüfer et al. 2005].
+_IRIS_RADIUS, _PUPIL_RADIUS = 0.39, 0.17
 _SHADOW_REACH_MM = (3, 6, 10, 15, 21, 28, 36, 45, 56, 70)
 _SHADOW_THICKNESS_MM = 70.0
 _OCCLUSION_SIGMAS_MM = (4.0, 14.0)

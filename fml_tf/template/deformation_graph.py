@@ -15,13 +15,14 @@ follows.
 import dataclasses
 import os
 import pathlib
-import tempfile
 import zipfile
 
 import numpy as np
 import scipy.sparse
+from absl import logging
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from fml_tf.files.atomic import atomic_path
 from fml_tf.geometry import topology
 from fml_tf.template.face_template import FaceTemplate
 
@@ -85,7 +86,7 @@ def build_deformation_graph(
       ValueError: `num_nodes` is smaller than the number of corners, larger than the number of
         vertices outside of pockets, or too small for one node on each separate part of the mesh.
     """
-    pocket = _pockets(template)
+    pocket = pockets(template)
     open_vertices = np.flatnonzero(~pocket)
     corners = np.intersect1d(template.landmark_vertices[list(_CORNER_LANDMARKS)], open_vertices)
     if not len(corners) <= num_nodes <= len(open_vertices):
@@ -141,7 +142,8 @@ def load_or_build_graph(
       detail: density of the nodes in the face.
 
     Returns:
-      The graph. A damaged file is built anew and replaced.
+      The graph. A damaged file is built again and replaced; where none can be written, a warning
+      says so.
 
     Raises:
       ValueError: as `build_deformation_graph`.
@@ -155,11 +157,12 @@ def load_or_build_graph(
         return _load(path, template, num_nodes, nodes_per_vertex)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         graph = build_deformation_graph(template, num_nodes, nodes_per_vertex, detail)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed: another process never reads half a file.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez_compressed(file, **dataclasses.asdict(graph))
-        os.replace(file.name, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                np.savez_compressed(temporary, **dataclasses.asdict(graph))
+        except OSError as error:  # no home, or a full one: the graph is built each time
+            logging.warning("the deformation graph could not be cached: %s", error)
         return graph
 
 
@@ -180,7 +183,7 @@ def _load(path, template, num_nodes, nodes_per_vertex) -> DeformationGraph:
     return graph
 
 
-def _pockets(template: FaceTemplate) -> np.ndarray:
+def pockets(template: FaceTemplate) -> np.ndarray:
     """Returns [V]: the parts outside of the region "face" that the face closes in.
 
     They do not reach the mesh's border and are smaller than the face (a closed head's scalp is

@@ -74,6 +74,9 @@ class IdentityAssets:
       target_opposites: [T] int32, index of the target in the opposite direction, -1 for none.
       target_displacements: [T, V, 3] float32 mm at weight 1, about the far end of what is human.
       accessories: eyes, teeth and tongue.
+      feature_points: [66, 3] float32 mm, where the features lie on the average mean that landmarks
+        are named by: as marked by hand, where `FaceTemplate.landmark_vertices` are where detectors
+        mark them.
     """
 
     means: Mapping[str, np.ndarray]
@@ -82,6 +85,7 @@ class IdentityAssets:
     target_opposites: np.ndarray
     target_displacements: np.ndarray
     accessories: tuple[Accessory, ...]
+    feature_points: np.ndarray
 
 
 @functools.cache
@@ -216,4 +220,5 @@ def _load_identity_assets(resolution: str) -> IdentityAssets:
         target_opposites=asset["target_opposites"].astype(np.int32),
         target_displacements=head.displacements("target_displacements"),
         accessories=tuple(accessories),
+        feature_points=asset["feature_points"],
     )

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tensorboard.backend.event_processing import event_accumulator
 
 from fml_tf.data.batches import evaluation_examples
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_text
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.trainer import EVENT_FOLDER, Trainer
 
@@ -102,5 +102,4 @@ def write_report(
             config=json.dumps(trainer.describe(), indent=2),
         )
     )
-    with atomic_path(os.path.join(output_dir, "report.html")) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(os.path.join(output_dir, "report.html"), page)

@@ -8,6 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from fml_tf.config import TrainConfig
 from fml_tf.models.reconstructor import EditIdentity, hold_at_mean
 
+NEVER = 2**62
+"""A step that no run comes to."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
@@ -73,12 +76,21 @@ class Schedule:
     Args:
       stages: in order.
       final_fraction: the rates fall along a cosine, over all steps, to this share of themselves.
+
+    Attributes:
+      ended: the steps before which criteria ended the stages; `NEVER` where none did.
     """
 
     def __init__(self, stages: Sequence[Stage], final_fraction: float = 1.0):
         self.stages = tuple(stages)
-        self.ends = list(itertools.accumulate(stage.steps for stage in stages))
+        self.ended = [NEVER] * len(self.stages)
+        self._planned = list(itertools.accumulate(stage.steps for stage in stages))
         self._final_fraction = final_fraction
+
+    @property
+    def ends(self) -> list[int]:
+        """The step before which each stage ends."""
+        return [min(planned, ended) for planned, ended in zip(self._planned, self.ended)]
 
     @property
     def total_steps(self) -> int:
@@ -101,4 +113,4 @@ class Schedule:
         """Ends the stage of step `step` - 1 before `step`; the last stage cannot be ended."""
         index = self.index_at(step - 1)
         if index + 1 < len(self.stages):
-            self.ends[index] = step
+            self.ended[index] = step

@@ -27,13 +27,10 @@ class TrainStep:
         self._factored = model.face_model.factored_weights()
         known = {variable.ref() for variable in self._factored}
         groups = model.weight_groups()
-        # Weights of each group that the tape sees, and whether there are others.
+        # Weights of each group that the tape sees.
         self._direct = {
             group: [variable for variable in variables if variable.ref() not in known]
             for group, variables in groups.items()
-        }
-        self._has_factored = {
-            group: len(self._direct[group]) < len(variables) for group, variables in groups.items()
         }
         self._group_of = {
             variable.ref(): group for group, variables in groups.items() for variable in variables
@@ -56,16 +53,15 @@ class TrainStep:
           What the objective said of the batch before the update.
 
         Raises:
-          ValueError: a weight that the objective does not hang on, unless identities are edited;
-            or a term that sees a weight otherwise than its factored gradient supposes.
+          ValueError: a weight that the objective does not depend on, unless identities are
+            edited; or a term that reads a weight whose factored gradient would miss it.
         """
         direct = {group: self._direct[group] for group in rates}
-        factored = self._factored if any(self._has_factored[group] for group in rates) else []
+        factored = [v for v in self._factored if self._group_of[v.ref()] in rates]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(direct)
-            parameters = self.model.encode(
-                batch.frames, batch.frame_mask, edit_identity, training=True
-            )
+            # All of them where the albedo's gradient is asked for: what leads to it must be seen.
+            tape.watch(self._direct if factored else direct)
+            parameters = self.model.encode(batch.frames, batch.pooled, edit_identity, training=True)
             faces = self.model.decode(parameters)
             # Watched from here on, they get a gradient from terms that read them themselves only.
             tape.watch(factored)
@@ -88,9 +84,10 @@ class TrainStep:
             if edit_identity is None:
                 for gradient, variable in pairs:
                     if gradient is None:
-                        raise ValueError(f"{variable.name}: the objective does not hang on it")
+                        raise ValueError(f"{variable.name}: the objective does not depend on it")
             pairs = [pair for pair in pairs if pair[0] is not None]
-            self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
+            if pairs:  # replicas cannot exchange an empty list
+                self.optimizer.apply([g for g, _ in pairs], [v for _, v in pairs], rate)
         if factored:
             albedo_gradient = tf.ensure_shape(albedo_gradient, (None, 3, batch.frames.shape[0]))
             self._apply_factored(parameters, albedo_gradient, rates)
@@ -99,10 +96,11 @@ class TrainStep:
     def _apply_factored(self, parameters, albedo_gradient, rates):
         updates = self.model.face_model.factored_gradients(parameters, albedo_gradient)
         for update in updates:
+            variable = update.variable if isinstance(update, FactoredGradient) else update[0]
+            rate = rates.get(self._group_of[variable.ref()])
+            if rate is None:  # held
+                continue
             if isinstance(update, FactoredGradient):
-                rate = rates[self._group_of[update.variable.ref()]]
-                self.optimizer.apply_product(update.left, update.right, update.variable, rate)
+                self.optimizer.apply_product(update.left, update.right, variable, rate)
             else:
-                variable, gradient = update
-                rate = rates[self._group_of[variable.ref()]]
-                self.optimizer.apply([gradient], [variable], rate)
+                self.optimizer.apply([update[1]], [variable], rate)

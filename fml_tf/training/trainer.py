@@ -17,6 +17,7 @@ from fml_tf.data.batches import mean_shape, training_batches
 from fml_tf.files.atomic import write_json
 from fml_tf.losses.objective import build_objective, loss_weights
 from fml_tf.models.building import build_model
+from fml_tf.models.old_runs import is_old_run
 from fml_tf.models.saving import (
     BEST,
     LAST,
@@ -24,7 +25,7 @@ from fml_tf.models.saving import (
     check_same_model,
     load_model,
     load_weights,
-    read_constants,
+    read_description,
     save_model,
     weights_by_name,
 )
@@ -74,7 +75,9 @@ class Trainer:
       strategy: from `make_strategy`, made before any other TensorFlow call for 'multiworker'.
 
     Raises:
-      ValueError: the folder holds a run of another model, or `initial_checkpoint` is one.
+      FileNotFoundError: `initial_checkpoint` is no model.
+      ValueError: the folder holds a run of another model or of version 0.1, `initial_checkpoint`
+        is another model, or a stage is to end by a validation that the data set has no people for.
     """
 
     def __init__(
@@ -98,10 +101,10 @@ class Trainer:
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
             # Of all processes that the run took, up to the last checkpoint.
             self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
-            self._best = tf.Variable(math.inf, trainable=False, dtype=tf.float64)
             stages = stages_of(config, self.model.weight_groups())
             self.schedule = Schedule(stages, config.final_learning_rate_fraction)
-            self._stage_ends = tf.Variable(self.schedule.ends, trainable=False, dtype=tf.int64)
+            # Only where criteria ended stages: how many steps there are, the flags say.
+            self._ended = tf.Variable(self.schedule.ended, trainable=False, dtype=tf.int64)
         # The truth is in correspondence with our own template only.
         if model_config.template == "makehuman":
             self.model.training_mean = mean_shape(builder)
@@ -114,13 +117,17 @@ class Trainer:
             self.validator = Validator(
                 self.model, self.objective, builder, "validation", config.num_frames
             )
+        elif any(stage.until for stage in stages):
+            raise ValueError(
+                f"--pretrain_until_landmark_px: {builder.info.full_name} has no split 'validation'"
+            )
+        self._best = math.inf
         checkpoint = tf.train.Checkpoint(
             model=tf.train.Checkpoint(**weights_by_name(self.model)),
             optimizer=self.optimizer,
             step=self.step,
             seconds=self.seconds,
-            best=self._best,
-            stage_ends=self._stage_ends,
+            ended=self._ended,
         )
         self._manager = tf.train.CheckpointManager(
             checkpoint, self._path(CHECKPOINT_FOLDER), max_to_keep=2
@@ -131,14 +138,22 @@ class Trainer:
 
     def _build_model(self, config: ModelConfig):
         """Builds the model, with the constants that the run, or the one before it, began with."""
-        last = self._path(LAST)
+        if is_old_run(self.output_dir):
+            raise ValueError(
+                f"{self.output_dir}: a training run of version 0.1 cannot be resumed; convert it: "
+                f"python -m fml_tf.models.save {self.output_dir} MODEL, and start another run with "
+                "--initial_checkpoint=MODEL"
+            )
+        source, last = self.config.initial_checkpoint, self._path(LAST)
         if os.path.isdir(last):
             check_same_model(last, config)
-            return build_model(config, read_constants(last))
-        if self.config.initial_checkpoint:
-            check_same_model(self.config.initial_checkpoint, config)
-            return load_model(self.config.initial_checkpoint, config.rendering_backend)
-        return build_model(config)
+            # A run that was stopped before its first checkpoint starts again.
+            if tf.train.latest_checkpoint(self._path(CHECKPOINT_FOLDER)):
+                source = last
+        if not source:
+            return build_model(config)
+        check_same_model(source, config)
+        return load_model(source, config.rendering_backend)
 
     def _step_of_stage(self, index: int):
         """The distributed step as a graph: (batch, rates) → vector of terms and mean measures."""
@@ -150,7 +165,7 @@ class Trainer:
                 evaluation = self._train_step(batch, rates, edit_identity)
                 mask = tf.cast(batch.frame_mask, tf.float32)
                 means = [
-                    tf.reduce_sum(values * mask) / tf.reduce_sum(mask)
+                    tf.reduce_sum(tf.where(batch.frame_mask, values, 0.0)) / tf.reduce_sum(mask)
                     for values in evaluation.measures.values()
                 ]
                 self._measures = tuple(evaluation.measures)
@@ -176,12 +191,10 @@ class Trainer:
         if newest:
             try:
                 self._manager.checkpoint.restore(newest).assert_existing_objects_matched()
-            except (
-                tf.errors.OpError,
-                IndexError,
-            ) as error:  # IndexError: a file that was cut short
+            # IndexError: a file that was cut short; AssertionError: a variable is not in it.
+            except (tf.errors.OpError, IndexError, AssertionError) as error:
                 raise ValueError(f"{newest}: damaged: {error}") from None
-            self.schedule.ends = self._stage_ends.numpy().tolist()
+            self.schedule.ended = self._ended.numpy().tolist()
             logging.info("resumed %s", newest)
         return int(self.step.numpy())
 
@@ -244,13 +257,38 @@ class Trainer:
             + ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
         )
         until = self.schedule.stages[self.schedule.index_at(done - 1)].until
-        if until and figures[until.measure] < until.below:
+        if until and self._mean_over_workers(figures[until.measure]) < until.below:
             self.schedule.end_stage(done)
-            self._stage_ends.assign(self.schedule.ends)
-        if figures[_TOTAL] < self._best.numpy():
-            self._best.assign(figures[_TOTAL])
+            self._ended.assign(self.schedule.ended)
+        if figures[_TOTAL] < self._best:
+            self._best = figures[_TOTAL]
             if self.is_chief:
-                self._save_model(BEST, done, {"validation": figures})
+                metrics = {"validation": figures, "measured": self._measured()}
+                self._save_model(BEST, done, metrics)
+
+    def _mean_over_workers(self, value: float) -> float:
+        """All workers decide the same by it, even if a machine rounds differently."""
+        values = self.strategy.run(lambda: tf.constant(value, tf.float64))
+        return float(self.strategy.reduce("mean", values, axis=None))
+
+    def _measured(self) -> dict:
+        """What the total of a validation depends on, beside the model."""
+        return {
+            "data": self.builder.info.full_name,
+            "examples": self.config.validation_examples,
+            "num_frames": self.config.num_frames,
+            "weights": loss_weights(self.config),
+        }
+
+    def _best_so_far(self) -> float:
+        """The total of the model in `best`; infinite where there is none to compare with."""
+        best = self._path(BEST)
+        if not os.path.isdir(best):
+            return math.inf
+        metrics = read_description(best).metrics
+        if metrics.get("measured") != self._measured():
+            return math.inf  # by other flags than this command's
+        return metrics["validation"][_TOTAL]
 
     def run(self, since: float | None = None) -> None:
         """Trains to the last step, writing checkpoints and summaries on the way.
@@ -262,6 +300,7 @@ class Trainer:
           NonFiniteLossError: a term is NaN or infinite; the last checkpoint is from before.
         """
         start = self.restore()
+        self._best = self._best_so_far() if start else math.inf
         config, total_steps = self.config, self.schedule.total_steps
         if self.is_chief:
             write_json(self._path(CONFIG_FILE), self.describe())

@@ -25,7 +25,7 @@ def single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
 
 
 class Validator:
-    """Measures a model on a split; where the data set tells the truth, its shapes too.
+    """Measures a model on a split; where the data set has the truth, its shapes too.
 
     Shapes are compared with `model.training_mean`.
 
@@ -71,7 +71,7 @@ class Validator:
 
         Returns:
           `total`, the objective; `landmark_px`, to the detected landmarks, and `photometric_rgb`,
-          in [0, 255], all with M = `num_frames`. Where the truth is told, per-vertex RMSE over the
+          in [0, 255], all with M = `num_frames`. Where the truth is known, per-vertex RMSE over the
           face after similarity alignment, mm: `shape_m1`, `shape_m<M>`, `shape_training_mean` and
           `shape_template_mean` of the neutral shape (from one frame, from M, and of two constants),
           `expressive_m<M>` of the shape with each frame's expression; and `shape_r2_m1`,

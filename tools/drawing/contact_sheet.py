@@ -8,11 +8,12 @@ Example:
       --output=sheet.png
 """
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_image
 from fml_tf.preprocessing.pictures import draw_landmarks
 
 _DATA = flags.DEFINE_string(
@@ -43,8 +44,8 @@ def main(_) -> None:
         )
         for example in examples
     ]
-    if not cv2.imwrite(_OUTPUT.value, np.concatenate(rows)[..., ::-1]):
-        raise OSError(f"{_OUTPUT.value}: cannot be written")
+    with one_line_errors("contact_sheet"):
+        write_image(_OUTPUT.value, np.concatenate(rows))
 
 
 if __name__ == "__main__":

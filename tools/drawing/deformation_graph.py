@@ -6,6 +6,7 @@ The whole head and close-ups of the mouth and the eyes. An edge joins two nodes 
 none crosses the gap between two lips or two lids.
 """
 
+import io
 import pathlib
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,8 @@ from absl import app, flags
 from matplotlib.collections import PolyCollection
 from PIL import Image
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_bytes
 from fml_tf.template.deformation_graph import DeformationGraph, build_deformation_graph
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.loading import load_template
@@ -36,8 +39,11 @@ def main(argv: list[str]) -> None:
     figure = draw(template, graph)
     figure.canvas.draw()
     pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-    pathlib.Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
-    pixels.quantize(64, dither=Image.Dither.NONE).save(FLAGS.output, optimize=True)
+    buffer = io.BytesIO()
+    pixels.quantize(64, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    with one_line_errors("deformation_graph"):
+        pathlib.Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(FLAGS.output, buffer.getvalue())
 
 
 def draw(template: FaceTemplate, graph: DeformationGraph) -> plt.Figure:

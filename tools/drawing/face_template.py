@@ -1,4 +1,4 @@
-r"""Draws what the open face template holds, to be looked at after it is built anew.
+r"""Draws what the open face template holds, to be checked by eye after it is rebuilt.
 
     python -m tools.drawing.face_template --output_dir=DIR
 
@@ -6,12 +6,13 @@ Writes means.png, landmarks.png (with the vertices over which the contour slides
 units.png (all blendshapes at 1) and identity.png (all identity targets at 1).
 """
 
-import pathlib
-
 import cv2
 import numpy as np
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_image
+from fml_tf.files.folders import probe_directory
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.rasterizer import interpolate, rasterize
@@ -67,7 +68,7 @@ class Painter:
         return shape
 
     def colours(self, head=SKIN) -> np.ndarray:
-        """[V + accessories, 3] RGB; `head` is one colour or one a vertex."""
+        """[V + accessories, 3] RGB; `head` is one colour or one per vertex."""
         colours = [np.broadcast_to(head, self.template.mean_shape.shape)]
         for name, part in self.accessories.items():
             plain = TONGUE if name == "tongue" else TOOTH if name.startswith("teeth") else EYE
@@ -203,13 +204,14 @@ def draw_identity(painter: Painter) -> np.ndarray:
 
 def main(_):
     """Draws everything."""
-    folder = pathlib.Path(_OUTPUT.value)
-    folder.mkdir(parents=True, exist_ok=True)
-    painter = Painter(_RESOLUTION.value)
-    for draw in (draw_means, draw_landmarks, draw_regions, draw_units, draw_identity):
-        path = folder / f"{draw.__name__.removeprefix('draw_')}.png"
-        cv2.imwrite(str(path), draw(painter))
-        print(path)
+    with one_line_errors("face_template"):
+        folder = probe_directory(_OUTPUT.value)
+        painter = Painter(_RESOLUTION.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        for draw in (draw_means, draw_landmarks, draw_regions, draw_units, draw_identity):
+            path = folder / f"{draw.__name__.removeprefix('draw_')}.png"
+            write_image(path, draw(painter)[..., ::-1])
+            print(path)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ r"""Draws a contact sheet of synthetic people, to look at.
     python -m tools.drawing.synthetic_faces --output=sheet.png [--people=30 --layout=frontal]
 
 `frontal` shows each person neutral, from the front, in plain light; `examples` shows a row of M
-frames a person, as in the data set, `landmarks` the same with the landmarks drawn in (green is
+frames per person, as in the data set, `landmarks` the same with the landmarks drawn in (green is
 confident, red is not).
 """
 
@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_image
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.illumination import ambient_illumination
 from fml_tf.synthesis.generator import CROP_SIZE, FaceGenerator, FrameSettings
@@ -68,8 +70,9 @@ def main(_):
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[k : k + columns], 1) for k in range(0, len(tiles), columns)]
     sheet = np.concatenate(rows, axis=0)
-    pathlib.Path(_OUTPUT.value).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(_OUTPUT.value, sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    with one_line_errors("synthetic_faces"):
+        pathlib.Path(_OUTPUT.value).parent.mkdir(parents=True, exist_ok=True)
+        write_image(_OUTPUT.value, sheet, jpeg_quality=85)
 
 
 if __name__ == "__main__":

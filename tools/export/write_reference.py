@@ -4,7 +4,6 @@ python -m tools.export.write_reference --checkpoint=runs/small --output=referenc
 """
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import load_model
@@ -92,18 +92,15 @@ def main(arguments):
     """Writes the cases."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    try:
-        with atomic_path(flags.FLAGS.output) as path:
-            model = load_model(flags.FLAGS.checkpoint)
-            cases = {}
-            for num_people in NUM_PEOPLE:
-                for num_frames in NUM_FRAMES:
-                    case = reference_case(model, num_people, num_frames)
-                    cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
-            with open(path, "wb") as file:
-                np.savez(file, **cases)
-    except (OSError, ValueError) as error:
-        sys.exit(f"write_reference: {str(error).splitlines()[0]}")
+    with one_line_errors("write_reference"):
+        model = load_model(flags.FLAGS.checkpoint)
+        cases = {}
+        for num_people in NUM_PEOPLE:
+            for num_frames in NUM_FRAMES:
+                case = reference_case(model, num_people, num_frames)
+                cases |= {f"B{num_people}M{num_frames}/{name}": v for name, v in case.items()}
+        with atomic_path(flags.FLAGS.output) as path, open(path, "wb") as file:
+            np.savez(file, **cases)
     print(f"Wrote {len(NUM_PEOPLE) * len(NUM_FRAMES)} cases to {flags.FLAGS.output}")
 
 

@@ -11,18 +11,20 @@ read them: the raw scans (`_RAW.wrl`, `_RAW.pse`).
 
 import pathlib
 
-import cv2
 import numpy as np
 from absl import app, flags
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.protocols.bu3dfe import (
     CORRESPONDENCE_FOLDER,
     EXPRESSIONS,
     SCAN_LIST,
     SUBJECTS,
 )
+from fml_tf.files.atomic import write_image, write_text
+from fml_tf.files.folders import output_directory
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.layouts.studio import Studio
 
@@ -144,14 +146,15 @@ def make_scan(studio, person, expression, base: pathlib.Path) -> np.ndarray:
 
     base.parent.mkdir(parents=True, exist_ok=True)
     named = {suffix: base.with_name(base.name + suffix) for suffix in ("_F3D.bmp", "_F2D.bmp")}
-    cv2.imwrite(str(named["_F3D.bmp"]), texture[..., ::-1])
+    write_image(named["_F3D.bmp"], texture)
     frontal, _ = studio.photograph(person, head, 0.0, _FRONTAL)
-    cv2.imwrite(str(named["_F2D.bmp"]), frontal[..., ::-1])
+    write_image(named["_F2D.bmp"], frontal)
     text = vrml(vertices, triangles, uv, named["_F3D.bmp"].name)
-    base.with_name(base.name + "_F3D.wrl").write_text(text)
+    write_text(base.with_name(base.name + "_F3D.wrl"), text)
     points = feature_points(head[studio.head.template.landmark_vertices])
     nearest = cKDTree(vertices).query(points)[1]
-    base.with_name(base.name + "_F3D.bnd").write_text(indexed_points(nearest, vertices[nearest]))
+    feature_file = base.with_name(base.name + "_F3D.bnd")
+    write_text(feature_file, indexed_points(nearest, vertices[nearest]))
     return head
 
 
@@ -170,12 +173,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 
 def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Writes the folder."""
+    """Writes the folder, whole or not at all."""
     unknown = {subject[:5] for subject in options.subjects} - set(SUBJECTS)
     unknown |= set(options.expressions) - set(EXPRESSIONS)
     if unknown:
         raise app.UsageError(f"no subjects or expressions of BU-3DFE: {', '.join(sorted(unknown))}")
-    root, studio = pathlib.Path(options.output_dir), Studio(seed=1)
+    with one_line_errors("bu3dfe layout"), output_directory(options.output_dir) as root:
+        write_layout(root, options)
+
+
+def write_layout(root: pathlib.Path, options: flags.FlagValues) -> None:
+    """Writes the scans that the flags ask for, and their list."""
+    studio = Studio(seed=1)
     template, names = studio.head.template, []
     face = np.flatnonzero(template.regions["face"])
     for number, subject in enumerate(tqdm(options.subjects, "subjects")):
@@ -187,8 +196,8 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
             if options.correspondence:
                 folder = root / CORRESPONDENCE_FOLDER
                 folder.mkdir(exist_ok=True)
-                (folder / f"{names[-1]}.txt").write_text(indexed_points(face, head[face]))
-    (root / SCAN_LIST).write_text("".join(f"{name}\n" for name in names))
+                write_text(folder / f"{names[-1]}.txt", indexed_points(face, head[face]))
+    write_text(root / SCAN_LIST, "".join(f"{name}\n" for name in names))
 
 
 if __name__ == "__main__":

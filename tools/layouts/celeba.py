@@ -16,6 +16,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.protocols.celeba import (
     ALIGNED,
     ALIGNED_LANDMARK_LIST,
@@ -23,6 +24,8 @@ from fml_tf.evaluation.protocols.celeba import (
     PARTITION_LIST,
     WILD,
 )
+from fml_tf.files.atomic import write_image, write_text
+from fml_tf.files.folders import output_directory
 from fml_tf.synthesis.generator import FrameSettings
 from fml_tf.synthesis.workers import available_processes, generate
 
@@ -53,8 +56,14 @@ def align(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def main(_) -> None:
+    """Writes the folder, whole or not at all."""
+    with one_line_errors("celeba layout"), output_directory(flags.FLAGS.output_dir) as root:
+        write_layout(root)
+
+
+def write_layout(root: pathlib.Path) -> None:
     """Writes pictures and lists."""
-    root, count = pathlib.Path(flags.FLAGS.output_dir), flags.FLAGS.people
+    count = flags.FLAGS.people
     for folder in (f"Img/{WILD}", f"Img/{ALIGNED}", "Anno", "Eval"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     boxes, wild, aligned, identities, partition = [], [], [], [], []
@@ -62,12 +71,12 @@ def main(_) -> None:
     people = generate(settings, range(count), 1, available_processes())
     for index, (example,) in tqdm(people, total=count, unit="picture"):
         name = f"{index + 1:06d}.jpg"
-        picture = cv2.imdecode(np.frombuffer(example["frames"][0], np.uint8), cv2.IMREAD_COLOR)
-        cv2.imwrite(str(root / "Img" / WILD / name), picture)
+        picture = cv2.imdecode(np.frombuffer(example["frames"][0], np.uint8), cv2.IMREAD_COLOR_RGB)
+        write_image(root / "Img" / WILD / name, picture)
         landmarks = example["true_landmarks"][0].astype(float)
         points = five_points(landmarks)
         smaller, moved = align(picture, points)
-        cv2.imwrite(str(root / "Img" / ALIGNED / name), smaller)
+        write_image(root / "Img" / ALIGNED / name, smaller)
         (left, top), (right, bottom) = landmarks.min(axis=0), landmarks.max(axis=0)
         boxes.append(_row(name, [left, top, right - left, bottom - top]))
         wild.append(_row(name, points.ravel()))
@@ -80,9 +89,9 @@ def main(_) -> None:
         ("list_landmarks_celeba.txt", _HEAD, wild),
         (ALIGNED_LANDMARK_LIST, _HEAD, aligned),
     ):
-        (root / "Anno" / list_name).write_text(f"{count}\n{head}\n" + "".join(rows))
-    (root / "Anno" / "identity_CelebA.txt").write_text("".join(identities))
-    (root / "Eval" / PARTITION_LIST).write_text("".join(partition))
+        write_text(root / "Anno" / list_name, f"{count}\n{head}\n" + "".join(rows))
+    write_text(root / "Anno" / "identity_CelebA.txt", "".join(identities))
+    write_text(root / "Eval" / PARTITION_LIST, "".join(partition))
 
 
 def _row(name, values):

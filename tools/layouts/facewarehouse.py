@@ -14,12 +14,14 @@ blendshapes.
 
 import pathlib
 
-import cv2
 import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.protocols.facewarehouse import NUM_BLENDSHAPES, TESTER_LIST
+from fml_tf.files.atomic import write_bytes, write_image, write_text
+from fml_tf.files.folders import output_directory
 from fml_tf.rendering.camera import PerspectiveCamera
 from tools.layouts.studio import Studio
 
@@ -66,15 +68,21 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 
 def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Writes the folder."""
-    root, studio = pathlib.Path(options.output_dir), Studio(seed=2, resolution="16k")
+    """Writes the folder, whole or not at all."""
+    with one_line_errors("facewarehouse layout"), output_directory(options.output_dir) as root:
+        write_layout(root, options.testers)
+
+
+def write_layout(root: pathlib.Path, num_testers: int) -> None:
+    """Writes meshes, pictures, blendshapes and the list."""
+    studio = Studio(seed=2, resolution="16k")
     template = studio.head.template
     count = template.num_vertices
     # The template's triangles are quads cut in two, one after the other.
     quads = np.concatenate([template.triangles[::2], template.triangles[1::2, 2:]], axis=1)
     order = np.random.default_rng(0).permutation(count)
     quads = np.argsort(order)[quads]
-    names = [f"Tester_{number + 1}" for number in range(options.testers)]
+    names = [f"Tester_{number + 1}" for number in range(num_testers)]
     for number, name in enumerate(names):
         person = studio.person(number)
         poses, shapes = root / name / "TrainingPose", root / name / "Blendshape"
@@ -83,15 +91,15 @@ def main(_, options: flags.FlagValues = flags.FLAGS) -> None:
         for k, expression in enumerate(tqdm(_POSES, name)):
             head = studio.vertices(person, expression)
             vertices = head[:count][order] / _MM_PER_UNIT
-            (poses / f"pose_{k}.obj").write_text(obj(vertices, quads, template.uv[order]))
+            write_text(poses / f"pose_{k}.obj", obj(vertices, quads, template.uv[order]))
             picture, _ = studio.photograph(person, head, 0.0, _CAMERA)
-            cv2.imwrite(str(poses / f"pose_{k}.png"), picture[..., ::-1])
+            write_image(poses / f"pose_{k}.png", picture)
         units = [{}, *({name: 1.0} for name in template.blendshape_names[:NUM_BLENDSHAPES])]
         heads = [studio.vertices(person, unit)[:count][order] / _MM_PER_UNIT for unit in units]
         header = np.array([NUM_BLENDSHAPES, count, len(quads)], "<i4")
         data = header.tobytes() + np.stack(heads).astype("<f4").tobytes()
-        (shapes / "shape.bs").write_bytes(data)
-    (root / TESTER_LIST).write_text("".join(f"{name}\n" for name in names))
+        write_bytes(shapes / "shape.bs", data)
+    write_text(root / TESTER_LIST, "".join(f"{name}\n" for name in names))
 
 
 if __name__ == "__main__":

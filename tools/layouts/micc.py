@@ -18,7 +18,10 @@ from absl import app, flags
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.protocols.micc import VIDEOS
+from fml_tf.files.atomic import write_bytes, write_image, write_text
+from fml_tf.files.folders import output_directory
 from fml_tf.files.images import to_bytes
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.illumination import ambient_illumination
@@ -89,23 +92,29 @@ def film(
 
 def write_scan(folder: pathlib.Path, stem: str, vertices, triangles, uv, texture) -> None:
     """Writes OBJ, material and texture as the scanner names them."""
-    (folder / f"{stem}.mtl").write_text(f"newmtl {stem}\nmap_Kd {stem}.bmp\n")
+    write_text(folder / f"{stem}.mtl", f"newmtl {stem}\nmap_Kd {stem}.bmp\n")
     lines = [f"mtllib {stem}.mtl", f"usemtl {stem}"]
     lines += ["v {:.4f} {:.4f} {:.4f}".format(*vertex) for vertex in vertices]
     lines += ["vt {:.6f} {:.6f}".format(*point) for point in uv]
     lines += ["f {0}/{0} {1}/{1} {2}/{2}".format(*triangle) for triangle in triangles + 1]
-    (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n")
-    cv2.imwrite(str(folder / f"{stem}.bmp"), texture[..., ::-1])
+    write_text(folder / f"{stem}.obj", "\n".join(lines) + "\n")
+    write_image(folder / f"{stem}.bmp", texture)
 
 
 def main(_) -> None:
+    """Writes the folder, whole or not at all."""
+    with one_line_errors("micc layout"), output_directory(flags.FLAGS.output_dir) as root:
+        write_layout(root)
+
+
+def write_layout(root: pathlib.Path) -> None:
     """Writes scans and videos."""
     head = HeadModel("16k")
     sampler, renderer = PersonSampler(head), Renderer(head)
     for index in tqdm(range(flags.FLAGS.people), unit="subject"):
         rng = np.random.default_rng([flags.FLAGS.seed, index])
         person = sampler.sample(rng)
-        subject = pathlib.Path(flags.FLAGS.output_dir, f"subject_{index + 1:02d}")
+        subject = root / f"subject_{index + 1:02d}"
         model, videos = subject / "Model" / "frontal1" / "obj", subject / "Video"
         for folder in (model, videos):
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +126,7 @@ def main(_) -> None:
         for video in VIDEOS:
             frames = film(head, renderer, person, video, flags.FLAGS.frames, rng)
             encoded = [cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames]
-            (videos / f"{video}.mjpg").write_bytes(b"".join(encoded))
+            write_bytes(videos / f"{video}.mjpg", b"".join(encoded))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,13 @@ import tensorflow as tf
 from absl import app, flags
 from scipy.spatial.transform import Rotation
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.evaluation.predictions import SEVEN
 from fml_tf.evaluation.protocols.layouts import read_ljson
 from fml_tf.evaluation.protocols.now import IMAGE_LIST
 from fml_tf.evaluation.textured_scan import read_textured_scan, render_scan
+from fml_tf.files.atomic import write_array, write_image, write_text
+from fml_tf.files.folders import output_directory
 from fml_tf.files.meshes import read_mesh, write_obj
 from fml_tf.geometry.alignment import procrustes
 from fml_tf.rendering.camera import PerspectiveCamera, project
@@ -41,13 +44,18 @@ _FOCAL_LENGTH = 1.75  # px for each mm of distance, so that faces are of about o
 
 
 def main(_) -> None:
+    """Writes the folder, whole or not at all."""
+    with one_line_errors("now layout"), output_directory(_OUTPUT.value) as root:
+        write_layout(root)
+
+
+def write_layout(root: pathlib.Path) -> None:
     """Writes list, pictures, boxes, scan and landmarks."""
     scan = pathlib.Path(_SCAN.value)
     textured = read_textured_scan(scan)
     points = read_ljson(scan.with_suffix(".ljson"))
     seven = points[SEVEN]  # the same numbers among the 68 as among our 66
 
-    root = pathlib.Path(_OUTPUT.value)
     release = root / "NoW_Dataset" / "final_release_version"
     scans, landmarks = root / "scans" / _SUBJECT, root / "scans_lmks_onlypp" / _SUBJECT
     for folder in (scans, landmarks):
@@ -74,17 +82,17 @@ def main(_) -> None:
             if occluded:
                 cover_eyes(picture, projected)
             name = f"IMG_{len(lines):04d}"
-            cv2.imwrite(str(pictures / f"{name}.jpg"), picture[..., ::-1])
+            write_image(pictures / f"{name}.jpg", picture)
             (left, top), (right, bottom) = projected.min(axis=0), projected.max(axis=0)
             box = {"left": left, "top": top, "right": right, "bottom": bottom}
-            np.save(boxes / f"{name}.npy", {side: float(value) for side, value in box.items()})
+            write_array(boxes / f"{name}.npy", {side: float(value) for side, value in box.items()})
             lines.append(f"{_SUBJECT}/{challenge}/{name}.jpg\n")
-    (root / IMAGE_LIST).write_text("".join(lines))
+    write_text(root / IMAGE_LIST, "".join(lines))
 
     # The scan without its texture, as the challenge has it.
     plain = read_mesh(scan)
     write_obj(scans / f"{_SUBJECT}.obj", plain.vertices, plain.faces)
-    (landmarks / f"{_SUBJECT}.pp").write_text(picked_points(seven))
+    write_text(landmarks / f"{_SUBJECT}.pp", picked_points(seven))
 
 
 def cover_eyes(picture: np.ndarray, landmarks: np.ndarray) -> None:

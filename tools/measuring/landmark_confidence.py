@@ -1,4 +1,4 @@
-"""Measures how well the landmark detector's confidence tells its error, and draws it.
+"""Measures how well the landmark detector's confidence predicts its error, and draws it.
 
     python -m tools.measuring.landmark_confidence --output=docs/images/landmark_confidence.png
 
@@ -24,42 +24,18 @@ import tqdm
 from absl import app, flags
 from scipy.stats import spearmanr
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import atomic_path
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
+from tools.landmark_renderings import SPOILED, spoil
 
 _PEOPLE = flags.DEFINE_integer("people", 60, "Rendered people.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 2026, "Of people and degradations.")
 _OUTPUT = flags.DEFINE_string("output", None, "PNG file of the plot.", required=True)
-_KINDS = ("as it is", "blurred", "noisy", "dark", "low resolution", "covered")
 _CONTOUR = 17
-
-
-def spoil(
-    image: np.ndarray, landmarks: np.ndarray, kind: str, rng: np.random.Generator
-) -> np.ndarray:
-    """An image [S, S, 3] uint8 made worse in one of `_KINDS`, mildly to badly."""
-    if kind == "as it is":
-        return image
-    image = image.astype(np.float32)
-    size = image.shape[1::-1]
-    if kind == "blurred":
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 5))
-    elif kind == "noisy":
-        image += rng.normal(0, rng.uniform(10, 60), image.shape)
-    elif kind == "dark":
-        image = image * rng.uniform(0.1, 0.4) + rng.normal(0, 4, image.shape)
-    elif kind == "low resolution":
-        small = tuple(np.round(np.array(size) / rng.uniform(2, 7)).astype(int).tolist())
-        image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), size)
-    else:
-        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-        centre, half = rng.uniform(low, high), (high - low) * rng.uniform(0.12, 0.3, 2)
-        left, top = np.clip(centre - half, 0, size).astype(int)
-        right, bottom = np.clip(centre + half, 0, size).astype(int)
-        image[top:bottom, left:right] = rng.uniform(20, 230, 3)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +43,7 @@ class Measurements:
     """What the detector made of n images.
 
     Attributes:
-      kinds: [n], of `_KINDS`.
+      kinds: [n], of `SPOILED`.
       skin: [n], mean of the albedo's colours in [0, 1], dark to light.
       errors: [n, 66] px; NaN where no face was found.
       confidences: [n, 66]; NaN likewise.
@@ -99,7 +75,7 @@ def measure() -> Measurements:
         example = generator.example(generator.person(index), index, 0)
         for encoded, truth in zip(example["frames"], example["true_landmarks"], strict=True):
             clean = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-            for kind in _KINDS:
+            for kind in SPOILED:
                 faces = detector.detect(spoil(clean, truth, kind, rng))
                 faces = [face for face in faces if face.box.holds(truth.mean(axis=0))]
                 offset, confidence = nothing
@@ -110,7 +86,7 @@ def measure() -> Measurements:
                 offsets.append(offset)
                 confidences.append(confidence)
     kinds, offsets = np.array(kinds), np.array(offsets)
-    definition = np.nanmean(offsets[kinds == _KINDS[0]], axis=0)
+    definition = np.nanmean(offsets[kinds == SPOILED[0]], axis=0)
     errors = np.linalg.norm(offsets - definition, axis=-1)
     return Measurements(kinds, np.array(skin), errors, np.array(confidences))
 
@@ -144,9 +120,9 @@ def report(everything: Measurements) -> None:
             f" {values[~kept].mean():.2f} of the others"
         )
     print("groups: found, of these kept, error and confidence of what was found:")
-    for kind in _KINDS:
+    for kind in SPOILED:
         print_group(kind, everything.select(everything.kinds == kind))
-    as_they_are = everything.select(everything.kinds == _KINDS[0])
+    as_they_are = everything.select(everything.kinds == SPOILED[0])
     thirds = np.digitize(as_they_are.skin, np.quantile(as_they_are.skin, (1 / 3, 2 / 3)))
     for third, name in enumerate(("darkest third of skins", "middle third", "lightest third")):
         print_group(name, as_they_are.select(thirds == third))
@@ -181,7 +157,8 @@ def draw(found: Measurements, path: pathlib.Path) -> None:
     axes.set(xlabel="confidence", ylabel="error, px of a crop of 240", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def main(argv):
@@ -190,7 +167,8 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     everything = measure()
     report(everything)
-    draw(everything.select(everything.found), pathlib.Path(_OUTPUT.value))
+    with one_line_errors("landmark_confidence"):
+        draw(everything.select(everything.found), pathlib.Path(_OUTPUT.value))
 
 
 if __name__ == "__main__":

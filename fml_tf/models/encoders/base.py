@@ -55,8 +55,3 @@ class Encoder(keras.layers.Layer, abc.ABC):
     def weight_groups(self) -> dict[str, list[tf.Variable]]:
         """All trainable weights by the name of the group that gets one learning rate."""
         return {"network": [weight.value for weight in self.trainable_weights]}
-
-    def get_config(self):
-        """Constructor arguments, for serialisation."""
-        sizes = {"identity_size": self.identity_size, "frame_size": self.frame_size}
-        return {**super().get_config(), "config": self.config, **sizes}

@@ -169,10 +169,6 @@ class GraphFaceModel(FaceModel):
         """OCL(Θs) becomes one matrix in mm."""
         return _FoldedGraphFaceModel(self, dtype)
 
-    def get_config(self):
-        """Constructor arguments, for serialisation."""
-        return {**super().get_config(), "template": self.template, "config": self.config}
-
 
 class _FoldedGraphFaceModel(FoldedFaceModel):
     """See `FaceModel.folded`.
@@ -224,7 +220,7 @@ class _FoldedGraphFaceModel(FoldedFaceModel):
     def expression_displacements(self, expression):
         """See `FaceDecoder.expression_displacements`."""
         displacements = combine(self._expression_basis, expression)
-        # LiteRT's converter breaks on -1 in the place of the last size.
+        # LiteRT's converter fails on -1 as the last size.
         return tf.reshape(displacements, (self._num_vertices, 3, tf.shape(expression)[0]))
 
 

@@ -1,0 +1,36 @@
+"""How the scripts of this project end."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+from absl import logging
+
+
+@contextlib.contextmanager
+def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
+    """Says what cannot be used or written in one line on stderr, and exits with 2.
+
+    With --verbosity=1 a traceback precedes the line. File names that are not UTF-8 are printed with
+    their bytes as escapes, so that they do not fail a run when all its work is done.
+
+    Args:
+      script: what the line begins with.
+      more: other errors that end a script as OSError and ValueError do.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        sys.stdout.flush()  # a full disk shows here, not when Python ends
+    except (OSError, ValueError, *more) as error:
+        logging.debug("where it failed:", exc_info=True)
+        line = next(iter(str(error).splitlines()), "") or repr(error)
+        print(f"{script}: {line}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # Python would try once more when it ends, and complain again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)

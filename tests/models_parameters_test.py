@@ -1,0 +1,28 @@
+"""Layouts of parameters: vectors to named values and back."""
+
+import numpy as np
+import tensorflow as tf
+
+from fml_tf.models.parameters import Parameter, ParameterLayout
+
+LAYOUT = ParameterLayout(
+    [
+        Parameter("plain", (2,)),
+        Parameter("scaled", (3,), scale=np.float32([1, 10, 100]), offset=np.float32([0, 0, -900])),
+        Parameter("matrix", (2, 2), offset=np.float32([[1, 2], [3, 4]])),
+    ]
+)
+
+
+def test_split_scales_and_shifts():
+    assert LAYOUT.size == 9 and LAYOUT.names == ("plain", "scaled", "matrix")
+    values = LAYOUT.split(tf.ones((5, 9)))
+    np.testing.assert_array_equal(values["plain"], np.ones((5, 2)))
+    np.testing.assert_array_equal(values["scaled"][0], [1, 10, -800])
+    np.testing.assert_array_equal(values["matrix"][0], [[2, 3], [4, 5]])
+
+
+def test_join_is_the_inverse_of_split():
+    """What an edited identity is given to the encoder as is what it regressed, if unedited."""
+    outputs = tf.random.stateless_normal((2, 3, 9), (0, 1))
+    np.testing.assert_allclose(LAYOUT.join(LAYOUT.split(outputs)), outputs, rtol=1e-4, atol=1e-5)
