@@ -7,7 +7,7 @@ import numpy as np
 import pygltflib
 import pytest
 import tensorflow as tf
-from browser import chromium
+from browser import PATIENCE_MS, chromium
 
 from fml_tf.config import ModelConfig
 from fml_tf.geometry.crop import CropTransform
@@ -145,6 +145,7 @@ def phone(browser, written):
 def opened(browser, written, **options):
     """Yields the page, which may ask for nothing and complain of nothing."""
     context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text))
@@ -340,6 +341,7 @@ def test_on_a_phone_it_fits_and_a_finger_turns(phone):
 @pytest.mark.browser
 def test_without_webgl_it_says_so_and_still_downloads(browser, written):
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto((written / "viewer.html").as_uri())
     assert "WebGL" in page.get_by_role("alert").inner_text()

@@ -11,7 +11,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_text
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.reconstruction import Reconstruction
 
@@ -35,8 +35,7 @@ def write_viewer(
       glb: content of the `face.glb` that `output.write_face` wrote of the same person; can be
         downloaded from the page.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_text(viewer_page(reconstruction, model, glb), encoding="utf-8")
+    write_text(path, viewer_page(reconstruction, model, glb))
 
 
 def viewer_page(reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes) -> str:

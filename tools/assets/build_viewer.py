@@ -17,7 +17,7 @@ import tempfile
 
 from absl import app, flags
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_bytes
 
 SOURCES = pathlib.Path(__file__).parent / "viewer"
 ASSET = pathlib.Path(__file__).parents[2] / "fml_tf" / "reconstruction" / "assets" / "viewer.html"
@@ -80,8 +80,7 @@ def main(arguments):
         page = build_page().encode()
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         sys.exit(f"build_viewer: {error}")
-    with atomic_path(flags.FLAGS.output) as temporary:
-        temporary.write_bytes(page)
+    write_bytes(flags.FLAGS.output, page)
     print(f"{len(page)} bytes, sha256 {hashlib.sha256(page).hexdigest()}")
 
 
