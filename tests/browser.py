@@ -8,6 +8,7 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Drawn by the CPU, in a container too.
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+PATIENCE_MS = 120_000  # drawing by a CPU that others use too is slow
 
 
 @contextlib.contextmanager

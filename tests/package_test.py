@@ -18,6 +18,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 EXTRAS = {
     "data": "data",
+    "demo.py": "demo",
     "training": "data",
     "evaluation": "evaluation",
     "serving": "serving",
