@@ -67,7 +67,7 @@ def save(source: str, directory: str, options: flags.FlagValues) -> None:
 
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Saves; what cannot be used is told by one line and exit code 2."""
+    """Saves; one line and exit code 2 say what cannot be used."""
     try:
         if len(arguments) != 3:
             raise ValueError("give two arguments: a run or a model, and the folder to write")

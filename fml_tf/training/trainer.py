@@ -195,6 +195,7 @@ class Trainer:
             except (tf.errors.OpError, IndexError, AssertionError) as error:
                 raise ValueError(f"{newest}: damaged: {error}") from None
             self.schedule.ended = self._ended.numpy().tolist()
+            self._best = self._best_so_far()
             logging.info("resumed %s", newest)
         return int(self.step.numpy())
 
@@ -300,7 +301,6 @@ class Trainer:
           NonFiniteLossError: a term is NaN or infinite; the last checkpoint is from before.
         """
         start = self.restore()
-        self._best = self._best_so_far() if start else math.inf
         config, total_steps = self.config, self.schedule.total_steps
         if self.is_chief:
             write_json(self._path(CONFIG_FILE), self.describe())
