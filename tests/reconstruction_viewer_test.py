@@ -317,7 +317,9 @@ def test_the_download_is_the_glb(page, written, tmp_path):
 
 @pytest.mark.browser
 def test_on_a_phone_it_fits_and_a_finger_turns(phone):
-    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (320, 390):
+        phone.set_viewport_size({"width": width, "height": 844})
+        assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
     before = drawn(phone)
     box = phone.locator("#head").bounding_box()
     assert box["width"] > 340
