@@ -59,8 +59,7 @@ class TrainStep:
         direct = {group: self._direct[group] for group in rates}
         factored = [v for v in self._factored if self._group_of[v.ref()] in rates]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            # All of them where the albedo's gradient is asked for: what leads to it must be seen.
-            tape.watch(self._direct if factored else direct)
+            tape.watch(direct)
             parameters = self.model.encode(batch.frames, batch.pooled, edit_identity, training=True)
             if factored:
                 # Nothing that is watched leads to the albedo where these learn alone.
