@@ -127,6 +127,15 @@ def test_both_kinds_of_points_lie_on_the_face(face):
     assert face.confidence.min() > 0 and face.confidence.max() <= 1
 
 
+def test_upper_and_lower_lip_are_told_apart():
+    # 13 and 14 are the middles of the inner lips, which meet where the mouth is closed.
+    corners, weights = landmark_weights(np.random.default_rng(0).uniform(0, 90, (468, 2)))
+    opened = np.zeros((468, 1))
+    opened[[14, 15, 16, 17, 317, 402, 87, 178, 316, 86, 315, 85]] = 1
+    assert combine(opened, corners, weights)[60:63].max() < 0.3
+    assert combine(opened, corners, weights)[63:66].min() > 0.7
+
+
 def test_it_agrees_with_dlib_on_a_portrait(face, portrait):
     (other,) = DlibLandmarkDetector().detect(portrait)
     error = np.linalg.norm(face.landmarks - other.landmarks, axis=1)[17:]
