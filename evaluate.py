@@ -12,7 +12,8 @@ Examples:
       --predictions=deca/,emoca/ --output_dir=peers
 
 Writes results.json (every case and figure), results.md, report.html and pictures to the output
-folder. A run that was cut goes on where it was; docs/evaluation.md describes the protocols.
+folder. A run that was stopped resumes with the same command; docs/evaluation.md describes the
+protocols.
 """
 
 import dataclasses
@@ -70,7 +71,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Protocol: synthetic_faces/CONFIG, bu3dfe, facewarehouse, celeba, micc, now, now/metrical "
         "or now/test.",
     )
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text(
+        "checkpoint",
+        None,
+        "A saved model, or the --output_dir of train.py, whose best model is taken.",
+    )
     flags.DEFINE_list(
         "predictions",
         [],
@@ -81,15 +86,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "predictions_unit",
         "mm",
         list(_UNITS_MM),
-        "Unit of these meshes, which counts where nothing is scaled.",
+        "Unit of these meshes; it matters where nothing is scaled.",
         flag_values=flag_values,
     )
     text("compare", None, "Compare with the evaluation in this folder, case by case.")
     text("output_dir", None, "Folder to write to.")
-    text("data_dir", "data", "Where prepared data sets are kept; the root of a published layout.")
+    text(
+        "data_dir", "data", "Where prepared data sets are kept, or the root of a published layout."
+    )
     text("split", "test", "Split of synthetic_faces.")
     flags.DEFINE_list(
-        "num_frames", ["1"], "M at test, such as 1,2,4 or 1,all.", flag_values=flag_values
+        "num_frames",
+        ["1"],
+        "Values of M to score, such as 1,2,4 or 1,all.",
+        flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "save_meshes",
@@ -97,16 +107,16 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Keep each predicted mesh and its seven landmarks, as --predictions and NoW want them.",
         flag_values=flag_values,
     )
-    number("max_cases", 0, "Score only the first so many cases; 0 all.", lower_bound=0)
-    number("seed", 0, "Of the bootstrap, the test and the choice of CelebA's pictures.")
+    number("max_cases", 0, "Score only this many cases, the first; 0 scores all.", lower_bound=0)
+    number("seed", 0, "Seed of the bootstrap, the test and the choice of CelebA's pictures.")
 
 
 def open_protocol(options: flags.FlagValues) -> Protocol:
     """The protocol that --dataset names.
 
     Raises:
-      ValueError: none of that name.
-      FileNotFoundError: its data is not there.
+      ValueError: no protocol of that name.
+      FileNotFoundError: its data is missing.
     """
     name, _, variant = options.dataset.partition("/")
     match name, variant:
@@ -125,7 +135,9 @@ def open_protocol(options: flags.FlagValues) -> Protocol:
             return NowChallenge(options.data_dir, metrical=variant == "metrical")
         case "now", "test":
             if not options.save_meshes:
-                raise ValueError("--dataset=now/test: has no scans to score by; give --save_meshes")
+                raise ValueError(
+                    "--dataset=now/test: has no scans to score against; give --save_meshes"
+                )
             return NowChallenge(options.data_dir, test=True)
     raise ValueError(f"--dataset={options.dataset}: no such protocol")
 
@@ -151,13 +163,15 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
     """
     num_frames = parse_num_frames(options.num_frames)
     if not options.checkpoint and not options.predictions:
-        raise ValueError("give --checkpoint, a trained model's folder, or --predictions, or both")
+        raise ValueError("give --checkpoint, the folder of a model, or --predictions, or both")
     methods, hashes = [], []
     if options.checkpoint:
         hashes.append(model_hash(options.checkpoint))
         model = load_model(options.checkpoint)
         if model_hash(options.checkpoint) != hashes[0]:
-            raise ValueError(f"{options.checkpoint}: a new model came meanwhile; start again")
+            raise ValueError(
+                f"{options.checkpoint}: the model changed while it was read; start again"
+            )
         methods += protocol.model_methods(ModelPredictor(model), num_frames)
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
@@ -191,7 +205,9 @@ def read_results(directory: str, protocol: Protocol) -> dict:
             raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
     ours = (protocol.name, dict(protocol.settings))
     if (theirs["dataset"], theirs["settings"]) != ours:
-        raise ValueError(f"{path}: of {theirs['dataset']} {theirs['settings']}, not of {ours}")
+        raise ValueError(
+            f"{path}: results of {theirs['dataset']} {theirs['settings']}, not of {ours}"
+        )
     return results
 
 
@@ -246,7 +262,7 @@ def evaluate(options: flags.FlagValues) -> dict:
 
 
 def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
-    """Evaluates; tells what cannot be used by one line (more with --verbosity=1)."""
+    """Evaluates; one line says what cannot be used (more with --verbosity=1)."""
     with one_line_errors("evaluate.py"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")

@@ -1,4 +1,4 @@
-"""Exports a model that train.py trained as a SavedModel that TensorFlow Serving loads.
+"""Exports a trained model as a SavedModel that TensorFlow Serving loads.
 
 Example:
 
@@ -25,7 +25,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "checkpoint",
         None,
-        "Folder of a trained model: the --output_dir of train.py.",
+        "A saved model, or the --output_dir of train.py, whose best model is taken.",
         flag_values=flag_values,
         required=True,
     )
@@ -40,7 +40,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "dtype",
         "float32",
         DTYPES,
-        "Storage of the shape, albedo and expression bases; all is computed in float32.",
+        "Type of the stored shape, albedo and expression bases; all is computed in float32.",
         flag_values=flag_values,
     )
 
@@ -53,7 +53,7 @@ def export(options: flags.FlagValues) -> None:
       OSError, tf.errors.OpError: a disk that is full.
     """
     check_export_dir(options.export_dir)
-    if logging.get_verbosity() == logging.INFO:  # at which saving tells each variable's name
+    if logging.get_verbosity() == logging.INFO:  # saving would log each variable's name
         logging.set_verbosity(logging.WARNING)
     errors = export_model(load_model(options.checkpoint), options.export_dir, options.dtype)
     print(
@@ -64,7 +64,7 @@ def export(options: flags.FlagValues) -> None:
 
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Exports; tells what cannot be used by one line (more with --verbosity=1)."""
+    """Exports; one line says what cannot be used (more with --verbosity=1)."""
     with one_line_errors("export.py", tf.errors.OpError):
         if arguments[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(arguments[1:])}")

@@ -1,14 +1,15 @@
-"""Reconstructs a person's face in 3D from photos or a video, with a model that train.py trained.
+"""Reconstructs a person's face in 3D from photos or a video, with a trained model.
 
 Examples:
 
   python reconstruct.py --checkpoint=runs/small --input=portrait.jpg --output_dir=portrait
   python reconstruct.py --checkpoint=runs/small --input=photos_of_one_person/ --output_dir=person
   python reconstruct.py --checkpoint=runs/small --input=clip.mp4 --output_dir=clip
+  python reconstruct.py --checkpoint=runs/small --input=me.jpg --output_dir=me --drive=other.mp4
 
-Writes meshes (OBJ, glTF with blendshapes), landmarks, parameters and pictures, and for a video the
-face laid over every frame; docs/reconstruction.md describes the files. If the input cannot be used
-it says why in one line, exits with code 2 and writes nothing.
+Writes meshes (OBJ, glTF with blendshapes), a page that shows the head in 3D, landmarks, parameters
+and pictures, and for a video the face laid over every frame; docs/reconstruction.md describes the
+files. If the input cannot be used it says why in one line, exits with code 2 and writes nothing.
 """
 
 import functools
@@ -25,18 +26,27 @@ from fml_tf.files.names import printable
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings
-from fml_tf.reconstruction.output import OUTPUT_FILES, check_apart, write_reconstruction
+from fml_tf.reconstruction.edits import drive, relight
+from fml_tf.reconstruction.output import (
+    OUTPUT_FILES,
+    check_apart,
+    write_reconstruction,
+    write_relit,
+)
 from fml_tf.reconstruction.reconstruction import reconstruct as reconstruct_person
-from fml_tf.reconstruction.video import write_overlay_video
+from fml_tf.reconstruction.video import write_driven_video, write_overlay_video
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
-    text = functools.partial(flags.DEFINE_string, flag_values=flag_values, required=True)
+    optional = functools.partial(flags.DEFINE_string, flag_values=flag_values)
+    text = functools.partial(optional, required=True)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
+    text("checkpoint", None, "A saved model, or the --output_dir of train.py, whose best is taken.")
     text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
     text("output_dir", None, "Folder to write to.")
+    optional("drive", None, "A video whose expressions and head poses the person is to take on.")
+    optional("light", None, "A photo of a face whose light is to fall on the person.")
     flags.DEFINE_bool(
         "overwrite",
         False,
@@ -52,7 +62,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     number(
         "max_frames",
         0,
-        "Use at most the first so many frames of a video, or photos of a folder; 0 uses all.",
+        "Use at most this many frames of a video or photos of a folder, the first; 0 uses all.",
         lower_bound=0,
     )
     flags.DEFINE_enum(
@@ -95,25 +105,43 @@ def reconstruct(options: flags.FlagValues) -> None:
     if not os.path.exists(options.input):
         raise FileNotFoundError(f"{options.input}: no such file or folder")
     check_apart(options.input, options.output_dir)
+    for flag in ("drive", "light"):
+        path = options[flag].value
+        if path is not None:
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"--{flag}={path}: no such file")
+            check_apart(path, options.output_dir)
     model = load_model(options.checkpoint, options.rendering_backend)
-    face = reconstruct_person(
-        options.input,
-        model,
+    read = functools.partial(
+        reconstruct_person,
+        model=model,
         num_frames=options.num_frames,
         max_frames=options.max_frames,
         min_face_size=options.min_face_size,
         min_confidence=options.min_confidence,
         detector=make_landmark_detector(options.landmark_detector),
     )
+    face = read(options.input)
+    light = read(options.light) if options.light is not None else None
+    driver = read(options.drive) if options.drive is not None else None
+    if driver is not None and driver.scan is None:
+        raise ValueError(f"--drive={options.drive}: not a video")
     with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, face, model)
         if face.scan is not None:
             write_overlay_video(directory / "overlay.mp4", model, face.scan, face.frames.crops)
+        person = face.parameters
+        if light is not None:
+            write_relit(directory / "relit.png", face, model, light)
+            person = relight(person, light.parameters.illumination[:, :1])
+        if driver is not None:
+            path, edit = directory / "driven.mp4", functools.partial(drive, person)
+            write_driven_video(path, model, edit, driver.scan, driver.frames.crops)
     print(f"Wrote the face of {len(face.frames.names)} frame(s) to {printable(options.output_dir)}")
 
 
 def main(argv, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Reconstructs; tells an input that cannot be used by one line (more with --verbosity=1)."""
+    """Reconstructs; one line says what cannot be used (more with --verbosity=1)."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1]!r}; several photos are given as a folder")
     with one_line_errors("reconstruct.py"):

@@ -1,4 +1,4 @@
-"""Examples a second that the input pipeline delivers, beside what a training step consumes.
+"""Examples per second that the input pipeline delivers, beside what a training step consumes.
 
     python -m benchmarks.input_pipeline --flagfile=configs/voxceleb2.cfg --data_dir=data
 
@@ -49,7 +49,7 @@ def delivered(builder, config: TrainConfig, augmentation: Augmentation, seconds:
 
 
 def consumed(model_config: ModelConfig, config: TrainConfig, rounds: int) -> float:
-    """Examples a second of training steps on a batch that is there already; of the median step."""
+    """Examples per second of training steps on a batch in memory; of the median step."""
     model = build_model(model_config)
     optimizer = FusedAdam(weight.value for weight in model.trainable_weights)
     train_step = TrainStep(model, build_objective(model, PAPER_WEIGHTS), optimizer)

@@ -46,7 +46,7 @@ class MachineLimits:
 
 
 def interleave(cases, num_rounds):
-    """Times each case once a round, so that the drift of a shared machine meets all alike.
+    """Times each case once per round, so that the drift of a shared machine affects all equally.
 
     Args:
       cases: {name: function of no arguments}. Each runs once before, untimed. A function whose

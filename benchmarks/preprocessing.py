@@ -1,13 +1,13 @@
 """Speed of preparing clips, against the plain way, and how far apart the crops are.
 
-The plain way decodes and converts every frame and searches each, at full size, for faces; beside it
-stands the same with a search of those frames alone that are looked at. All ways read the landmarks
+The plain way decodes and converts every frame and searches each, at full size, for faces. A second
+way does the same but searches only the frames that are looked at. All ways read the landmarks
 of the same frames, evenly spaced, and encode the same number of crops. The times are of one core.
 
     python -m benchmarks.preprocessing clip.mp4 other.mov
     python -m benchmarks.preprocessing --synthetic=4
 
-The second renders clips of turning heads, whose true landmarks tell which way is more accurate.
+The second renders clips of turning heads, whose true landmarks show which way is more accurate.
 """
 
 import cProfile
@@ -230,5 +230,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("synthetic", 0, "Render so many clips, with truth.", lower_bound=0)
+    flags.DEFINE_integer("synthetic", 0, "Render this many clips, with truth.", lower_bound=0)
     app.run(main)

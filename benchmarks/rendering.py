@@ -4,7 +4,7 @@ Three measurements, each with its cases timed in the same rounds:
 
 - the image formation that training goes through (pose, projection, light), forward and backward;
 - pixels of a crop, forward (a picture) and with gradients (a pixel loss), with tensorflow-graphics'
-  own rasteriser and with ours in its place; and how far what they yield lies apart;
+  own rasteriser and with ours instead; and how far their results differ;
 - the rasterisers alone. The floor is the traffic that none can avoid, at the measured bandwidth:
   corners and indices of the triangles read, the fragments written. tensorflow-graphics' op is C++
   that walks over the triangles one by one, and writes no depth in mm.

@@ -7,7 +7,7 @@
       --reference=reference.npz
 
 Deviations are from the eager model, the largest over the cases of the reference that a file takes;
-times are medians of one person with one frame, all runtimes with one thread a core.
+times are medians of one person with one frame, all runtimes with one thread per core.
 """
 
 import functools

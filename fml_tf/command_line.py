@@ -11,14 +11,14 @@ from absl import logging
 
 @contextlib.contextmanager
 def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
-    """Tells what cannot be used or written by one line on stderr, and exits with 2.
+    """Says what cannot be used or written in one line on stderr, and exits with 2.
 
-    With --verbosity=1 the line has where it failed before it. Names of files that are not UTF-8
-    are printed with their bytes as escapes, not stumbled over when all work is done.
+    With --verbosity=1 a traceback precedes the line. File names that are not UTF-8 are printed with
+    their bytes as escapes, so that they do not fail a run when all its work is done.
 
     Args:
       script: what the line begins with.
-      more: errors that end a script like OSError and ValueError do.
+      more: other errors that end a script as OSError and ValueError do.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -31,6 +31,6 @@ def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
         print(f"{script}: {line}", file=sys.stderr)
         try:
             sys.stdout.flush()
-        except OSError:  # Python would try once more when it ends, and tell again
+        except OSError:  # Python would try once more when it ends, and complain again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)

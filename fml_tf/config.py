@@ -1,4 +1,4 @@
-"""Every setting of a model and of a training run, once, with its default and its meaning.
+"""Every setting of a model and of a training run, with its default and its meaning, in one place.
 
 The scripts turn the fields into absl flags (`define_flags`) and back (`from_flags`), so that a
 field is documented, set in a `configs/*.cfg` flagfile and written beside the results under one
@@ -92,7 +92,7 @@ class ModelConfig:
     initial_albedo_blue: float = _field(0.39, "See initial_albedo_red.", free=True)
 
     def differences(self, other: "ModelConfig") -> list[str]:
-        """Where `other` is of another model, as "name=its value"; free fields do not count."""
+        """Where `other` describes another model, as "name=its value"; free fields do not count."""
         return [
             f"{field.name}={getattr(other, field.name)!r}"
             for field in dataclasses.fields(self)
@@ -143,8 +143,8 @@ class TrainConfig:
     )
     pretrain_until_landmark_px: float = _field(
         0.0,
-        "End stage 1 once the landmarks of the validation people are this near, crop pixels; stage "
-        "2 takes the steps that are left (ours). 0: never early.",
+        "End stage 1 once the landmark error of the validation people is below this, crop pixels; "
+        "stage 2 takes the steps that are left (ours). 0 never ends it early.",
         lower_bound=0.0,
     )
     joint_steps: int = _field(100_000, "Stage 2: everything.", lower_bound=0)
@@ -174,22 +174,26 @@ class TrainConfig:
     sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
     expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)
     true_position_weight: float = _field(
-        0.0, "Of the truth's projected positions, synthetic people only (ours).", lower_bound=0.0
+        0.0,
+        "Weight of the true projected positions; synthetic people only (ours).",
+        lower_bound=0.0,
     )
     true_shape_weight: float = _field(
-        0.0, "Of the true neutral shape, likewise (ours).", lower_bound=0.0
+        0.0, "Weight of the true neutral shape, likewise (ours).", lower_bound=0.0
     )
     true_expression_weight: float = _field(
-        0.0, "Of the true expression, likewise (ours).", lower_bound=0.0
+        0.0, "Weight of the true expression, likewise (ours).", lower_bound=0.0
     )
-    true_albedo_weight: float = _field(0.0, "Of the true albedo, likewise (ours).", lower_bound=0.0)
+    true_albedo_weight: float = _field(
+        0.0, "Weight of the true albedo, likewise (ours).", lower_bound=0.0
+    )
     true_rotation_weight: float = _field(
-        0.0, "Of the true head pose, likewise (ours).", lower_bound=0.0
+        0.0, "Weight of the true head pose, likewise (ours).", lower_bound=0.0
     )
     random_num_frames: bool = _field(
         False,
-        "Pool the identity over a random number of each example's frames (ours), to train for any "
-        "M; the losses see all of its frames.",
+        "Pool the identity over a random subset of an example's frames (ours), to train for any M. "
+        "Pose, expression and light are regressed for all frames, and the losses see them all.",
     )
     augment_colour: float = _field(
         0.0,
@@ -204,7 +208,7 @@ class TrainConfig:
     augment_blur: float = _field(
         0.0, "Largest random blur of each crop, pixels, such as 1.5 (ours).", lower_bound=0.0
     )
-    augment_flip: bool = _field(False, "Mirror each person left to right or not, by a coin (ours).")
+    augment_flip: bool = _field(False, "Mirror each person left to right or not, at random (ours).")
     seed: int = _field(0, "Seeds weights, data order and augmentation.", lower_bound=0)
     checkpoint_every: int = _field(1000, "Steps between checkpoints.", lower_bound=1)
     validate_every: int = _field(

@@ -1,6 +1,6 @@
 """The few structures that cross from one room of the package to the next.
 
-Shapes use the letters of `docs/conventions.md`: B people, M frames a person, N = B·M.
+Shapes use the letters of `docs/conventions.md`: B people, M frames per person, N = B·M.
 """
 
 import typing
@@ -44,7 +44,7 @@ class MultiFrameBatch(tf.experimental.ExtensionType):
       landmark_confidence: [B, M, 66] float32 in [0, 1]; 0 leaves a landmark out of the loss.
       truth: of synthetic people, where a loss or a measure asks for it.
       pool_mask: [B, M] bool; the frames of `frame_mask` that the identity is to be pooled over, at
-        least one a person; None for all of them.
+        least one per person; None for all of them.
     """
 
     frames: tf.Tensor
@@ -65,9 +65,9 @@ class FaceParameters(tf.experimental.ExtensionType):
     """All that an encoder regresses; what there is depends on the face model.
 
     Attributes:
-      identity: [B, size] float32 each, once a person: `shape` (α of equation (2)) and `albedo` (β
+      identity: [B, size] float32 each, once per person: `shape` (α of equation (2)) and `albedo` (β
         of equation (6)), and whatever else a face model calls its own.
-      frame: float32, once a frame: `rotation` [B, M, 3], rotation vectors, radian; `translation`
+      frame: float32, once per frame: `rotation` [B, M, 3], rotation vectors, radian; `translation`
         [B, M, 3] mm in camera space; `expression` [B, M, b], δ of equation (3), coefficients of
         the expression basis; `illumination` [B, M, 9, 3], γ of equation (7).
     """

@@ -25,7 +25,7 @@ def xla_cluster(function):
 def without_xla() -> Iterator[None]:
     """What is traced inside holds the clusters' plain ops in their place.
 
-    A cluster is compiled anew for each shape of its inputs, and a runtime into which XLA is not
+    A cluster is compiled again for each shape of its inputs, and a runtime into which XLA is not
     linked cannot run it at all; an exported graph has to serve both any shape and any runtime.
     """
     token = _inlined.set(True)

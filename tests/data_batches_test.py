@@ -104,7 +104,7 @@ def test_random_numbers_of_frames_cover_one_to_all():
 def test_bad_sizes_are_refused():
     with pytest.raises(ValueError, match="fewer than --batch_size"):
         _take(1, global_batch_size=11)
-    with pytest.raises(ValueError, match="no multiple"):
+    with pytest.raises(ValueError, match="not a multiple"):
         _take(1, num_workers=3)
 
 

@@ -138,7 +138,7 @@ def test_what_cannot_follow_is_refused(decoded):
     key = tf.constant((0, 1), tf.int64)
     with pytest.raises(ValueError, match="--augment_colour"):
         augment(decoded, Augmentation(colour=0.1), key)
-    with pytest.raises(ValueError, match="does not know what becomes of normals"):
+    with pytest.raises(ValueError, match="cannot change normals"):
         augment({**decoded, "normals": tf.zeros(3)}, MOVES, key)
 
 

@@ -239,7 +239,7 @@ def test_a_texture_that_is_no_two_photographs_is_refused(root):
     points = "\n".join(f"{u} {v}," for u, v in mixed.uniform(size=(text.count("\n"), 2)))
     first, last = text.index("[", start), text.index("]", start)
     scan.write_text(f"{text[: first + 1]}{points}{text[last:]}")
-    with pytest.raises(ValueError, match="is no photograph of it"):
+    with pytest.raises(ValueError, match="is not a photograph of it"):
         Bu3dfe(str(root)).load(NAME)
 
 
@@ -254,7 +254,7 @@ def test_a_correspondence_cut_at_a_line_end_is_refused(root):
 def test_a_broken_index_is_refused(root):
     path = root / "correspondence" / f"{NAME}.txt"
     path.write_text("1.7 0 0 0\n" + path.read_text())
-    with pytest.raises(ValueError, match=rf"{NAME}\.txt: an INDEX is no whole number"):
+    with pytest.raises(ValueError, match=rf"{NAME}\.txt: an INDEX is not a whole number"):
         Bu3dfe(str(root)).load(NAME)
 
 

@@ -159,7 +159,7 @@ def test_a_folder_knows_what_it_holds(tmp_path):
 def test_files_of_something_else_are_not_replaced(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "report.html").write_text("of the training")
-    with pytest.raises(ValueError, match=r"report\.html: not of an evaluation"):
+    with pytest.raises(ValueError, match=r"report\.html: not written by an evaluation"):
         open_output(tmp_path, {})
     (tmp_path / "report.html").unlink()
     open_output(tmp_path, {})

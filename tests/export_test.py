@@ -312,7 +312,7 @@ def test_the_script_tells_in_one_line_what_cannot_be_used(checkpoint, tmp_path, 
         "/proc/fml/1": "/proc/fml: cannot be written to: No such file or directory",
         "fml[1]/1": "fml[1]/1: TensorFlow would not find what it writes to a folder with '[' in "
         "its name or in that of a folder above; give another",
-        f"{tmp_path}/2": f"{tmp_path}/2: this version is there already; take another number",
+        f"{tmp_path}/2": f"{tmp_path}/2: this version exists already; choose another number",
     }.items():
         (tmp_path / "2").unlink(missing_ok=True)
         (tmp_path / "2").symlink_to("nowhere")

@@ -156,7 +156,7 @@ def test_pictures_are_turned_whatever_else_stands_beside_them(tmp_path, orientat
 
 def test_pictures_that_stand_askew_are_refused(tmp_path):
     path = encode(tmp_path / "a.mp4", moving_frames(2), rotation={"degrees": 30})
-    with pytest.raises(VideoError, match=r"a\.mp4: to be shown turned by 30 degrees"):
+    with pytest.raises(VideoError, match=r"a\.mp4: rotated by 30 degrees"):
         next(read_frames(path))
 
 
@@ -348,7 +348,7 @@ def test_a_written_video_keeps_times_size_and_colours(tmp_path):
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"a\.mp4: a video of no frames"):
+    with pytest.raises(ValueError, match=r"a\.mp4: a video without frames"):
         write_video(tmp_path / "a.mp4", [])
     noise = np.random.default_rng(0).integers(0, 256, (30, 96, 128, 3), np.uint8)
     write_video(tmp_path / "a.mp4", even_times(noise, 25))

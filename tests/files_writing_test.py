@@ -86,7 +86,7 @@ def test_only_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(NotWrittenError, match=f"{name}: cannot be written: it is there"):
+        with pytest.raises(NotWrittenError, match=f"{name}: cannot be written: it exists"):
             write_text(tmp_path / name, "x")
     assert (tmp_path / "pipe").is_fifo()
 
@@ -223,9 +223,9 @@ def test_places_that_cannot_be_written_to_are_told_before_the_work(tmp_path):
     for place, reason in {
         "file": "file: not a folder",
         "file/deep": "file: not a folder",
-        "gone": "gone: a link that leads nowhere",
-        "gone/deep": "gone: a link that leads nowhere",
-        "loop": "loop: a link that leads nowhere",
+        "gone": "gone: a broken link",
+        "gone/deep": "gone: a broken link",
+        "loop": "loop: a broken link",
         "x" * 256: "File name too long",
         f"new/{'x' * 256}": "File name too long",
         "/dev/null": "/dev/null: not a folder",

@@ -190,7 +190,7 @@ def test_a_folder_is_known_by_its_content_whatever_the_names(videos, tmp_path, c
     report = json.loads((builder.data_path / "skipped.json").read_text())
     assert report["reasons"] == {"not a video": 3, "unreadable": 1}
     assert set(report["clips"]) == {"cut.mp4", "notes.txt", "portrait.mp4", "tilted.mov"}
-    assert "turned by 30 degrees" in report["clips"]["tilted.mov"]
+    assert "rotated by 30 degrees" in report["clips"]["tilted.mov"]
     assert "4 files skipped" in caplog.text
 
 

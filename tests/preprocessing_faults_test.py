@@ -27,7 +27,7 @@ SIZE = 360
 def people():
     """Two clips [18, 360, 360, 3] of different people who turn their heads."""
     generator = FaceGenerator(FrameSettings(seed=5))
-    return [generator.turning_clip(index, 18, SIZE, share=0.65)[0] for index in (1, 4)]
+    return [generator.turning_clip(index, 18, SIZE, share=0.65)[0] for index in (2, 10)]
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import os
 
 import cv2
@@ -14,10 +16,16 @@ from fml_tf.files.meshes import read_mesh
 from fml_tf.files.video import read_frames
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.models.building import build_model
+from fml_tf.reconstruction.edits import drive, frontal_neutral, relight
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
-from fml_tf.reconstruction.output import write_reconstruction
+from fml_tf.reconstruction.output import overview, write_reconstruction, write_relit
 from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
-from fml_tf.reconstruction.video import place_overlay, write_overlay_video
+from fml_tf.reconstruction.video import (
+    place_overlay,
+    write_driven_video,
+    write_overlay_video,
+)
+from fml_tf.rendering.illumination import shade
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.pose import rotate, rotation_matrix
 
@@ -77,6 +85,7 @@ def test_every_file_is_written(written):
         "landmarks_3d.npy",
         "overview.png",
         "parameters.npz",
+        "viewer.html",
     ]
 
 
@@ -227,3 +236,79 @@ def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
     overlay = list(read_frames(tmp_path / "overlay.mp4"))
     assert [frame.image.shape for frame in overlay] == [(64, 64, 3)] * 6
     assert all(np.abs(frame.image.astype(int) - 120).max() < 4 for frame in overlay)
+
+
+def test_driving_takes_the_expression_and_relighting_the_light(model, reconstruction):
+    person = reconstruction.parameters
+    rng = np.random.default_rng(3)
+    driver = person.map_frames(
+        lambda values: tf.constant(rng.normal(size=(1, 2, *values.shape[2:])), tf.float32)
+    ).map_identity(lambda values: values + 1.0)
+    driven = drive(person, driver)
+    for name in ("rotation", "translation", "expression"):
+        np.testing.assert_array_equal(driven.frame[name], driver.frame[name])
+    for name, values in person.identity.items():
+        np.testing.assert_array_equal(driven.identity[name], values)
+    light = np.mean(person.illumination, axis=1, keepdims=True)
+    np.testing.assert_allclose(driven.illumination, np.repeat(light, 2, axis=1), atol=1e-6)
+    relit = relight(person, driver.illumination[:, 1:])
+    assert relit.illumination.shape == (1, 3, 9, 3)
+    np.testing.assert_array_equal(relit.illumination[:, 2], driver.illumination[:, 1])
+    np.testing.assert_array_equal(relit.rotation, person.rotation)
+
+
+def test_the_frontal_neutral_face_looks_ahead(model, reconstruction):
+    front = model.decode(frontal_neutral(reconstruction.parameters, model.initial_translation))
+    neutral = reconstruction.faces.identity.neutral_vertices + model.initial_translation[:, None]
+    np.testing.assert_allclose(front.vertices, neutral, atol=1e-3)
+    light = np.mean(reconstruction.parameters.illumination[0], axis=0)
+    expected = shade(front.identity.albedo, front.normals, tf.constant(light[None]))
+    np.testing.assert_allclose(front.colours, expected, atol=1e-5)
+
+
+def test_the_overview_starts_with_the_frontal_face(model, reconstruction):
+    picture = overview(reconstruction, model)
+    assert picture.shape == (22 + 4 * (22 + SIZE), 5 * SIZE, 3)
+    first = picture[44 : 44 + SIZE].reshape(SIZE, 5, SIZE, 3)
+    blank = first[:, 0]
+    assert np.ptp(blank) == 0
+    drawn = [(np.abs(first[:, c].astype(int) - blank).max(axis=-1) > 20).mean() for c in (1, 2, 3)]
+    assert min(drawn) > 0.1
+
+
+def test_relighting_changes_the_face_and_nothing_else(tmp_path, model, reconstruction):
+    light = np.zeros((1, 3, 9, 3), np.float32)
+    light[..., 0, :], light[..., 3, :] = 2.0, 1.5  # from the image's right
+    parameters = relight(reconstruction.parameters, light)
+    bright = dataclasses.replace(reconstruction, parameters=parameters)
+    write_relit(tmp_path / os.fsdecode(b"caf\xe9.png"), reconstruction, model, bright)
+    encoded = np.fromfile(tmp_path / os.fsdecode(b"caf\xe9.png"), np.uint8)
+    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+    assert picture.shape == (22 + 3 * (22 + SIZE), 4 * SIZE, 3)
+    light, crop, overlay, relit = np.split(picture[44 : 44 + SIZE], 4, axis=1)
+    np.testing.assert_array_equal(light, reconstruction.frames.crops[0])
+    np.testing.assert_array_equal(crop, reconstruction.frames.crops[0])
+    outside = (overlay == crop).all(axis=-1)
+    np.testing.assert_array_equal(relit[outside], crop[outside])
+    right, left = relit[:, SIZE // 2 :], relit[:, : SIZE // 2]
+    inside = ~outside
+    assert right[inside[:, SIZE // 2 :]].mean() > left[inside[:, : SIZE // 2]].mean() + 30
+
+
+def test_a_driven_video_has_a_frame_for_each_face_at_its_time(
+    tmp_path, model, frames, reconstruction, monkeypatch
+):
+    monkeypatch.setattr("fml_tf.reconstruction.video._CHUNK", 2)
+    grey = [np.full((120, 150, 3), 40 * n + 40, np.uint8) for n in range(4)]
+    path = encode(tmp_path / "driver.mp4", grey, times=[0.0, 0.1, 0.4, 0.5])
+    box = CropTransform(left=20, top=10, source_width=SIZE, size=SIZE)
+    scan = VideoScan(path, 4, {0: box, 2: box, 3: box}, np.zeros((3, 3)), np.ones(3))
+    edit = functools.partial(drive, reconstruction.parameters)
+    write_driven_video(tmp_path / "driven.mp4", model, edit, scan, frames.crops)
+    driven = list(read_frames(tmp_path / "driven.mp4"))
+    np.testing.assert_allclose([frame.seconds for frame in driven], [0.0, 0.4, 0.5], atol=1e-3)
+    for frame, level in zip(driven, (40, 120, 160), strict=True):
+        assert frame.image.shape == (SIZE, 2 * SIZE, 3)
+        assert np.abs(frame.image[:, : SIZE - 4].astype(int) - level).max() < 8
+        face = np.abs(frame.image[:, SIZE + 4 :].astype(int) - 237).max(axis=-1) > 30
+        assert 0.1 < face.mean() < 0.9

@@ -74,6 +74,7 @@ def test_a_portrait(run, portrait, model, tmp_path):
         "landmarks_3d.npy",
         "overview.png",
         "parameters.npz",
+        "viewer.html",
     }
     # An untrained model's prediction is the mean face where the detector saw the portrait's.
     identity = read_mesh(out / "identity.obj").vertices
@@ -112,6 +113,19 @@ def test_a_video(run, tmp_path):
         assert values["frame_numbers"].tolist() == [0, 3]  # furthest apart in pose
     assert len(list(out.glob("frame_*.obj"))) == 2
     assert len(list(read_frames(out / "overlay.mp4"))) == len(clip)
+
+
+def test_driven_by_a_video_in_the_light_of_a_photo(run, portrait, tmp_path, capsys):
+    write_video(tmp_path / "clip.mp4", portrait_frames(3))
+    run(input=portrait, drive=tmp_path / "clip.mp4", light=portrait)
+    out = tmp_path / "out"
+    assert len(list(read_frames(out / "driven.mp4"))) == 3
+    assert cv2.imread(str(out / "relit.png")).shape == (22 + 22 + 96, 4 * 96, 3)
+    assert not (out / "overlay.mp4").exists()
+    shutil.rmtree(out)
+    assert_refused(run, tmp_path, capsys, "not a video", input=portrait, drive=portrait)
+    none = tmp_path / "none.jpg"
+    assert_refused(run, tmp_path, capsys, "no such file", input=portrait, light=none)
 
 
 def assert_refused(run, tmp_path, capsys, message, **options):

@@ -78,7 +78,7 @@ def test_coarse_vertices_stay_near_themselves_at_finer_levels(template):
         np.testing.assert_array_equal(fine.landmark_vertices, template.landmark_vertices)
         shift = np.linalg.norm(landmarks(fine) - landmarks(template), axis=1)
         # Subdivision evens the mesh out where vertices were moved to landmarks, most at the brows.
-        assert shift.max() < 3 and np.median(shift) < 0.6
+        assert shift.max() < 3.5 and np.median(shift) < 0.6
         shift = fine.mean_shape[: template.num_vertices] - template.mean_shape
         assert np.median(np.linalg.norm(shift, axis=1)) < 0.5
 

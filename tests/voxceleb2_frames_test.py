@@ -305,7 +305,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(good_clips, tmp_path, prepare
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # less than a clip's result
     try:
-        with pytest.raises(OSError, match=r"no room left.*goes on from here.*tiny") as error:
+        with pytest.raises(OSError, match=r"no room left.*resumes from here.*tiny") as error:
             _build(good_clips, data_dir)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -426,7 +426,7 @@ def test_a_clip_that_kills_its_worker_is_left_out_the_third_time(good_clips, tmp
             timeout=120,
         )
         assert build.returncode == 1
-        assert "exited with return code 7; give the same command again" in build.stderr
+        assert "exited with return code 7; the same command resumes" in build.stderr
     subprocess.run([*command, "--beam_pipeline_options="], env=environment, check=True)
     (path,) = tmp_path.glob("voxceleb2_frames/tiny/*/report.json")
     report = json.loads(path.read_text())
@@ -452,7 +452,7 @@ def test_two_builds_of_a_set_at_once_are_refused(good_clips, tmp_path):
     folder.mkdir(parents=True)
     with (folder / "1.1.0.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.0\.0\.lock"):
+        with pytest.raises(BlockingIOError, match=r"another process is building.*1\.1\.0\.lock"):
             _build(good_clips, tmp_path / "data")
 
 

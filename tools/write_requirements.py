@@ -2,7 +2,7 @@
 
     python -m tools.write_requirements
 
-`runtimes` is left out, since its converters and runtimes are large and few need them, and `heic`,
+`runtimes` and `demo` are left out, since they are large and few need them, and `heic`,
 since its wheels hold code under the GPL.
 """
 
@@ -11,7 +11,7 @@ import re
 import tomllib
 
 ROOT = pathlib.Path(__file__).parents[1]
-_LEFT_OUT = ("runtimes", "heic")
+_LEFT_OUT = ("runtimes", "heic", "demo")
 _HEAD = """\
 # Written by `python -m tools.write_requirements`; the lists are in pyproject.toml.
 # Runs on Python 3.11+ (CPU or GPU).

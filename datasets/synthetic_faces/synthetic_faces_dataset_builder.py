@@ -31,7 +31,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
       num_frames: M.
       resolution: of the mesh that is drawn, "4k", "16k" or "60k".
       seed: an example is a function of seed, person and image alone.
-      num_processes: how many generate; None for one a processor. No part of the data.
+      num_processes: how many generate; None for one per processor. The data does not depend on it.
     """
 
     num_people: int = 1000
@@ -45,11 +45,12 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds `synthetic_faces`; `README.md` describes every feature."""
 
-    VERSION = tfds.core.Version("3.0.0")
+    VERSION = tfds.core.Version("4.0.0")
     RELEASE_NOTES = {  # noqa: RUF012
         "1.0.0": "First version.",
         "2.0.0": "Pose and light in the source picture's camera are named so: `source_...`.",
         "3.0.0": "Sizes and proportions of published anthropometry; the template with them.",
+        "4.0.0": "Landmarks where detectors mark them.",
     }
     BUILDER_CONFIGS = [  # noqa: RUF012
         SyntheticFacesConfig(
@@ -129,11 +130,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def build(
     data_dir: str, config: str | SyntheticFacesConfig = "quickstart"
 ) -> tfds.core.DatasetBuilder:
-    """Prepares the data set if it is not there yet.
+    """Prepares the data set if it does not exist yet.
 
     Args:
       data_dir: where TFDS keeps prepared data sets.
-      config: name of one of `Builder.BUILDER_CONFIGS`, or a configuration of one's own.
+      config: name of one of `Builder.BUILDER_CONFIGS`, or another configuration.
 
     Returns:
       The builder, ready for `as_dataset`.

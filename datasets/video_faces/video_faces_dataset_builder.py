@@ -66,10 +66,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         " videos are read as they are meant.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put videos into the folder given by `manual_dir`, one person a clip. Clips may lie in"
+        "Put videos into the folder given by `manual_dir`, one person per clip. Clips may lie in"
         " folders: then the first folder is the person, else the clip's name is."
     )
-    BUILDER_CONFIGS = [VideoFacesConfig(name="m4", description="One image of 4 frames a clip.")]  # noqa: RUF012
+    BUILDER_CONFIGS = [VideoFacesConfig(name="m4", description="One image of 4 frames per clip.")]  # noqa: RUF012
 
     def _info(self) -> tfds.core.DatasetInfo:
         num_frames = self.builder_config.clip.num_frames
@@ -153,8 +153,8 @@ def build(
     """Prepares a folder of videos, unless the same videos were with the same settings.
 
     The set lies under `data_dir`/video_faces in a folder named after the video folder and a digest
-    of the settings and of the videos' names and sizes, so that a set is never taken for another.
-    Beside its data, `skipped.json` tells which files gave nothing and why.
+    of the settings and of the videos' names and sizes, so that no set is mistaken for another.
+    Beside its data, `skipped.json` says which files gave nothing and why.
 
     Args:
       video_dir: folder of videos, one person a clip; see `find_videos`.
@@ -228,13 +228,13 @@ def _name(path: pathlib.Path, video_dir: pathlib.Path) -> str:
 
 
 def _person(clip: str) -> str:
-    # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip a person.
+    # VoxCeleb2 has person/video/clip.mp4; a plain folder has one clip per person.
     folder, inside, _ = clip.partition("/")
     return folder if inside else pathlib.PurePosixPath(clip).stem
 
 
 def _split(people: Iterable[str], test_fraction: float) -> dict[str, list[str]]:
-    # The order is random but hangs on the names alone.
+    # The order is random but depends on the names alone.
     order = sorted(people, key=lambda person: hashlib.sha256(person.encode()).digest())
     if len(order) == 1 or test_fraction == 0:
         return {"train": order}

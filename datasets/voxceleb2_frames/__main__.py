@@ -1,4 +1,4 @@
-"""Makes the multi-frame images that FML is trained with (paper, section 3.1) of VoxCeleb2.
+"""Makes the multi-frame images that FML is trained with (paper, section 3.1) from VoxCeleb2.
 
   python -m datasets.voxceleb2_frames --manual_dir=VOXCELEB2 --data_dir=data
 
@@ -13,8 +13,7 @@
    of dev) as `test`. Beside them report.json counts the clips that were skipped, by reason, and
    clips.tsv names them.
 
-A build that was cut goes on where it was when the same command is given again. The README beside
-this file tells more.
+A build that was stopped resumes with the same command. The README beside this file says more.
 """
 
 import dataclasses
@@ -101,23 +100,23 @@ _MIN_SHARPNESS = flags.DEFINE_float(
 _FOCAL_LENGTH = flags.DEFINE_float(
     "focal_length",
     _PAPER.clip.crop.focal_length,
-    "Of the camera that the head pose is for, crop widths.",
+    "Focal length of the camera that the head pose is for, crop widths.",
     lower_bound=0.01,
 )
 _CLIPS_PER_VIDEO = flags.DEFINE_integer(
     "clips_per_video",
     _PAPER.clips_per_video,
-    "At most so many clips of each video, by lot; 0 for all.",
+    "At most this many clips of each video, drawn at random; 0 takes all.",
     lower_bound=0,
 )
 _TEST_SHARE_OF_DEV = flags.DEFINE_float(
     "test_share_of_dev",
     _PAPER.test_share_of_dev,
-    "Share of VoxCeleb2's dev people who join the test people, by lot.",
+    "Share of VoxCeleb2's dev people, drawn at random, who join the test people.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
-_SEED = flags.DEFINE_integer("seed", _PAPER.seed, "Of both lots.")
+_SEED = flags.DEFINE_integer("seed", _PAPER.seed, "Seed of both draws.")
 _DETECTOR = flags.DEFINE_string(
     "detector", _PAPER.detector, "What makes the landmark detector, as module:name."
 )
@@ -160,12 +159,12 @@ def _config() -> VoxCeleb2FramesConfig:
 def main(argv: list[str]) -> None:
     """Reads the flags and builds."""
     if len(argv) > 1:
-        raise app.UsageError(f"what is {' '.join(argv[1:])!r}? Only flags are expected.")
+        raise app.UsageError(f"unexpected {' '.join(argv[1:])!r}; all arguments are --flags")
     logging.set_verbosity(logging.WARNING)  # Beam and TFDS write dozens of lines below that
     options = PipelineOptions(flags=[f"--{option}" for option in _BEAM.value.split(",") if option])
     try:
         config = _config()
-        read_people(pathlib.Path(_MANUAL_DIR.value))  # what is missing is told before TFDS starts
+        read_people(pathlib.Path(_MANUAL_DIR.value))  # says what is missing before TFDS starts
         builder = Builder(data_dir=_DATA_DIR.value, config=config)
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(

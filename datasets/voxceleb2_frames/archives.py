@@ -148,8 +148,10 @@ def members(archive: tuple[str, ...]) -> Iterator[Member]:
                 if info.header_offset < 0 or not _starts_member(file, info.header_offset):
                     raise ArchiveError(f"{archive[0]}: a part is cut short, or damaged")
     except zipfile.BadZipFile as error:
-        hint = " or the last part is missing" if len(archive) > 1 else ""
-        raise ArchiveError(f"{archive[-1]}: no zip archive, cut short{hint} ({error})") from error
+        hint = ", or the last part is missing" if len(archive) > 1 else ""
+        raise ArchiveError(
+            f"{archive[-1]}: not a zip archive, or cut short{hint} ({error})"
+        ) from error
     states = [os.stat(path) for path in archive]
     stamp = " ".join(f"{state.st_size} {state.st_mtime_ns}" for state in states)
     for info in infos:

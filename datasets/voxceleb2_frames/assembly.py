@@ -101,7 +101,7 @@ def remake_examples(source: str | os.PathLike, name: str, preparation: Preparati
 
 
 def draw_clips(clips: Sequence[Clip], clips_per_video: int, seed: int) -> list[Clip]:
-    """At most so many clips of each video, by lot and in their old order; all for 0."""
+    """At most `clips_per_video` of each video, drawn at random, in their old order; 0: all."""
     if not clips_per_video:
         return list(clips)
     of_video = collections.defaultdict(list)
@@ -122,7 +122,7 @@ def split_of(person: str, people: Mapping[str, str], test_share_of_dev: float, s
 
 
 def _lot(name: str, seed: int) -> float:
-    """A number in [0, 1) that hangs on a name and the seed alone."""
+    """A number in [0, 1) that depends on a name and the seed alone."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

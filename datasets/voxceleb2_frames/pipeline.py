@@ -102,7 +102,7 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
 
     Beam's default, DirectRunner, would first try to download and start a program.
     """
-    # A worker process tells dozens of lines about itself below this level.
+    # A worker process logs dozens of lines about itself below this level.
     options = PipelineOptions.from_dictionary(
         {"default_sdk_harness_log_level": "ERROR", **options.get_all_options(drop_default=True)}
     )
@@ -115,8 +115,8 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
 def _end_with_a_worker() -> Iterator[None]:
     """Ends this process when one of its worker processes dies.
 
-    Beam's local runner only tells of it, by an exception in the thread that waits for the worker,
-    and then waits for the worker's results for ever, as do its other threads.
+    Beam's local runner only raises an exception in the thread that waits for the worker, and then
+    waits for the worker's results forever, as do its other threads.
     """
     before = threading.excepthook
 
@@ -125,8 +125,8 @@ def _end_with_a_worker() -> Iterator[None]:
             before(arguments)
         else:
             print(
-                f"voxceleb2_frames: {arguments.exc_value}; give the same command again, it goes on"
-                " from here and leaves out a clip at which that happens twice",
+                f"voxceleb2_frames: {arguments.exc_value}; the same command resumes from here"
+                " and leaves out a clip at which that happens twice",
                 file=sys.stderr,
                 flush=True,
             )

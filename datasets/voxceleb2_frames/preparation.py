@@ -71,13 +71,13 @@ class Outcome:
 def prepare_once(clip: Clip, preparation: Preparation, folder: str) -> Outcome:
     """Prepares a clip unless its result lies in the folder, and leaves it there.
 
-    The result appears whole or not at all, so that a build that was killed goes on where it was.
-    Beside it lies while it is made a byte for each time that this was begun: a clip that takes its
-    process with it, as faults in libraries do, is left out in the end.
+    The result appears whole or not at all, so that a build that was killed resumes where it was.
+    While it is made, a file beside it has a byte for each attempt: a clip that kills its process,
+    by a crash in a library, is left out in the end.
 
     Raises:
       OSError: the clip cannot be read, or the result not be written, as on a full disk. What is
-        wrong with the clip itself is told by its outcome.
+        wrong with the clip itself is in its outcome.
     """
     path = pathlib.Path(folder, clip.name, f"{clip.stamp}.pickle")
     if path.is_file():

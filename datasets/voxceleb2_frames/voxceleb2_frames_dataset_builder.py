@@ -31,13 +31,13 @@ class VoxCeleb2FramesConfig(tfds.core.BuilderConfig):
     """What is made of VoxCeleb2.
 
     Attributes:
-      clip: how clips become multi-frame images. A dict of its fields will do, so that the flag
+      clip: how clips become multi-frame images. A dict of its fields works too, so that the flag
         `--config` of `tfds build` can hold them.
-      clips_per_video: at most so many clips of each video, by lot; 0 for all.
-      test_share_of_dev: share of the people of VoxCeleb2's own dev set who join its test set, by
-        lot. Its test set alone has 3.2 % of the clips; with 2 % of the others, `test` has the
-        paper's share, 21 k of 404 k.
-      seed: of both lots.
+      clips_per_video: at most this many clips of each video, drawn at random; 0 for all.
+      test_share_of_dev: share of the people of VoxCeleb2's own dev set who join its test set,
+        drawn at random. Its test set alone has 3.2 % of the clips; with 2 % of the others, `test`
+        has the paper's share, 21 k of 404 k.
+      seed: of both draws.
       detector: a callable that makes a `LandmarkDetector`, as "module:name".
     """
 
@@ -145,7 +145,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 named = (cause.filename for cause in full if cause.errno in _NO_ROOM)
                 raise OSError(
                     errno.ENOSPC,
-                    "no room left; make some and give the same command again, it goes on from here",
+                    "no room left; make some, and the same command resumes from here",
                     next(filter(None, named), os.fspath(self._waiting.parent)),
                 ) from error
             raise
@@ -159,7 +159,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         written = {name: split.num_examples for name, split in self.info.splits.items()}
         if written != reported and not self._download_config.max_examples_per_split:
             shutil.rmtree(self.data_path)
-            raise RuntimeError(f"{self.data_path}: {written} written of examples {reported}")
+            raise RuntimeError(f"{self.data_path}: wrote {written} of {reported} examples")
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         from datasets.voxceleb2_frames.assembly import prepare_splits

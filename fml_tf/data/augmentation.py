@@ -29,7 +29,7 @@ class Augmentation:
       crop: largest shift of a crop as a share of its width, in each direction, and twice as much
         the largest change of its width.
       blur: largest standard deviation of a Gaussian blur, crop px.
-      flip: mirror a person left to right or not, by a coin.
+      flip: mirror a person left to right or not, at random.
     """
 
     colour: float = 0.0
@@ -67,7 +67,7 @@ def augment(example: dict, augmentation: Augmentation, key: tf.Tensor) -> dict:
     """
     unknown = example.keys() - _FRAME_TENSORS - set(TRUTH_FEATURES)
     if unknown:
-        raise ValueError(f"augmentation does not know what becomes of {', '.join(unknown)}")
+        raise ValueError(f"augmentation cannot change {', '.join(unknown)}")
     with_truth = has_truth(example)
     if with_truth and augmentation.colour:
         raise ValueError("--augment_colour would change the true albedo and light; leave it at 0")
@@ -167,7 +167,7 @@ def _blur(frames: tf.Tensor, largest: float, key: tf.Tensor) -> tf.Tensor:
 
 
 def _change_colours(frames: tf.Tensor, amount: float, key: tf.Tensor) -> tf.Tensor:
-    """Changes exposure, balance, contrast and saturation of all frames alike."""
+    """Changes exposure, balance, contrast and saturation of all frames in the same way."""
     draws = amount * tf.random.stateless_uniform((6,), key, -1.0, 1.0)
     exposure, contrast, saturation = tf.unstack(tf.exp(draws[:3]))
     frames = frames * exposure * tf.exp(0.5 * draws[3:])

@@ -73,7 +73,7 @@ def _with_truth(example: dict) -> dict:
 
 
 def _pool_random_frames(example: dict, index: tf.Tensor, seed: int) -> dict:
-    """Pools 1 to M frames of an example: which, and how many, says a die keyed by its index."""
+    """Pools 1 to M frames of an example: which, and how many, is drawn by its index."""
     mask = example["frame_mask"]
     key = (tf.cast(seed, tf.int64), index)
     available = tf.reduce_sum(tf.cast(mask, tf.int32))
@@ -136,7 +136,7 @@ def training_batches(
     num_replicas = num_workers * replicas_per_worker
     if global_batch_size % num_replicas:
         raise ValueError(
-            f"--batch_size={global_batch_size} is no multiple of {num_replicas} replicas"
+            f"--batch_size={global_batch_size} is not a multiple of {num_replicas} replicas"
         )
     share = global_batch_size // num_workers
     examples = _raw_examples(builder, "train", with_truth)

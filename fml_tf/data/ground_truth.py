@@ -1,6 +1,6 @@
 """The truth of synthetic people, as a crop shows them: derived after all augmentation.
 
-`synthetic_faces` tells pose and light in the camera of the source picture, and where each crop was
+`synthetic_faces` gives pose and light in the camera of the source picture, and where each crop was
 cut. A mirror changes the source picture, a shift or a change of size the cut alone; what the crop's
 own camera sees follows from both (`docs/conventions.md`).
 """

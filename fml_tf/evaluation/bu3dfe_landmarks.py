@@ -36,7 +36,7 @@ def read_indexed_points(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{path}: not lines of INDEX X Y Z")
     indices = values[:, 0].astype(int)
     if (indices != values[:, 0]).any():
-        raise ValueError(f"{path}: an INDEX is no whole number")
+        raise ValueError(f"{path}: an INDEX is not a whole number")
     return indices, values[:, 1:]
 
 

@@ -11,7 +11,7 @@ from fml_tf.rendering.pictures import clay
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 
 _SIZE = 480
-# The head is brought to this height, and seen by a lens so long that there is hardly perspective.
+# The head is scaled to this height and seen through so long a lens that perspective hardly shows.
 _HEIGHT, _DISTANCE = 300.0, 3000.0
 _MARGIN = 1.1
 _CLAY = 0.85
@@ -35,7 +35,7 @@ def clay_landmarks(
       [7] int.
 
     Raises:
-      ValueError: no face is found, or a landmark lies beside the mesh.
+      ValueError: no face is found, or a landmark falls outside the mesh.
     """
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     scale = _HEIGHT / (high - low)[:2].max()
@@ -57,6 +57,6 @@ def clay_landmarks(
     chosen = (fragments.depth.numpy()[rows, columns] + aside).argmin(axis=1)[:, None]
     column, row = (np.take_along_axis(part, chosen, 1)[:, 0] for part in (columns, rows))
     if (ids[row, column] < 0).any():
-        raise ValueError("landmarks lie beside the mesh as seen from +z")
+        raise ValueError("landmarks fall outside the mesh as seen from +z")
     corner = fragments.barycentrics.numpy()[row, column].argmax(axis=1)
     return triangles[ids[row, column], corner]

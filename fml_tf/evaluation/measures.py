@@ -32,7 +32,7 @@ def point_to_point(points: np.ndarray, surface: Surface) -> np.ndarray:
 def point_to_plane(points: np.ndarray, surface: Surface) -> np.ndarray:
     """Distances [P] of points [P, 3] to the plane of the triangle nearest to each.
 
-    As `point_to_point` but beside a border, where the plane goes on and the surface does not.
+    As `point_to_point`, except beside a border, where the plane continues and the surface ends.
     """
     return point_and_plane(points, surface)[1]
 

@@ -27,7 +27,7 @@ class TruncatedModels:
     Args:
       predictor: of the whole model.
       pictures: of people, for the PCA; not the ones that are scored. Those that cannot be read, or
-        in which no face is found, are passed over; the methods' notes tell how many were used.
+        in which no face is found, are skipped; the methods' notes say how many were used.
 
     Raises:
       ValueError: fewer than two faces in the pictures.

@@ -51,7 +51,7 @@ def write_statistical_model(
 
     Args:
       path: of the .h5 file; the template's 66 landmark vertices go beside it as
-        `.landmarks.txt`, one a line, counted from 0.
+        `.landmarks.txt`, one per line, counted from 0.
       template: the model's.
       shape: of neutral vertices, D = 3V.
       albedo: of colours, D = 3V.
@@ -122,9 +122,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     def number(*arguments, lower_bound):
         flags.DEFINE_integer(*arguments, lower_bound=lower_bound, flag_values=flag_values)
 
-    text("checkpoint", None, "Folder of a trained model: the --output_dir of train.py.")
-    text("data", None, "Folder of a prepared data set, with its version.")
-    text("split", "train", "Whose people.")
+    text("checkpoint", None, "A saved model, or the --output_dir of train.py.")
+    text("data", None, "Folder of a prepared data set, version included.")
+    text("split", "train", "Split whose people are analysed.")
     text("output_dir", None, "Folder to write to.")
     flags.DEFINE_bool(
         "overwrite",
@@ -132,9 +132,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Replace the files of an earlier run in --output_dir.",
         flag_values=flag_values,
     )
-    number("max_people", 0, "Use only the first so many people; 0 all.", lower_bound=0)
+    number("max_people", 0, "Use only this many people, the first; 0 uses all.", lower_bound=0)
     number("num_frames", 4, "M, the most frames of a person.", lower_bound=1)
-    number("num_vectors", 125, "Most components to keep of each.", lower_bound=1)
+    number("num_vectors", 125, "Components of shape and of albedo to keep, at most.", lower_bound=1)
     number("num_pictures", 4, "Modes to draw.", lower_bound=1)
 
 
@@ -172,7 +172,7 @@ def analyse(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str], options: flags.FlagValues = flags.FLAGS) -> None:
-    """Analyses; tells what cannot be used by one line."""
+    """Analyses; one line says what cannot be used."""
     with one_line_errors("modes"):
         if argv[1:]:
             raise ValueError(f"{argv[1]}: not a flag; all arguments are --flags")

@@ -52,7 +52,7 @@ class ModelPredictor:
       model: the model.
       min_face_size: least width of a face's crop in a picture, px.
       min_confidence: least mean confidence of its landmarks, where the face had to be searched
-        for: a face box that a data set gives is taken at its word.
+        for: a face box that a data set gives is trusted.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class ModelPredictor:
     def _decode(self, batch, parameters):
         """Raises ValueError where a frame shows nothing of the predicted face."""
         model, template = self.model, self.model.template
-        with without_xla():  # which would compile anew for each M
+        with without_xla():  # which would compile again for each M
             faces = model.decode(parameters)
         observed = sample_bilinear(batch[0], faces.positions)
         everywhere = tf.ones(tf.shape(faces.visible)[1:], tf.bool)

@@ -26,7 +26,7 @@ def principal_components(samples: np.ndarray, count: int) -> PrincipalComponents
     Each component's sign is such that its largest entry is positive.
 
     Raises:
-      ValueError: fewer than two samples, or all alike.
+      ValueError: fewer than two samples, or all the same.
     """
     samples = np.asarray(samples, np.float64)
     if len(samples) < 2:

@@ -1,4 +1,4 @@
-"""The figures that the papers print, to stand beside ours; nothing here is measured by us."""
+"""The figures that the papers print, shown beside ours; nothing here is measured by us."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Runs methods over the cases of a protocol: each once, whatever cuts the run."""
+"""Runs methods over the cases of a protocol, each once, however often the run is stopped."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _OUTPUT_FILES = (
 
 
 def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Path:
-    """Makes the folder of an evaluation, or opens that of a run that was cut.
+    """Makes the folder of an evaluation, or opens that of a run that was stopped.
 
     Args:
       output_dir: of the run.
@@ -58,7 +58,7 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
         for name in _OUTPUT_FILES:
             if os.path.lexists(output_dir / name):
                 raise ValueError(
-                    f"{output_dir / name}: not of an evaluation; give another --output_dir"
+                    f"{output_dir / name}: not written by an evaluation; give another --output_dir"
                 )
         output_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, dict(identity))
@@ -66,7 +66,7 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
 
 
 def groups(num_frames: int, size: int | None) -> list[list[int]]:
-    """Splits a case's frames into groups of `size`, in order; a rest that fills none is left out.
+    """Splits a case's frames into groups of `size`, in order; frames left over are not used.
 
     Where each M divides the number of frames, every M thus sees the same pictures. None makes one
     group of all.
@@ -92,7 +92,7 @@ def run_cases(
       methods: to score.
       names: of the cases.
       output_dir: of `open_output`.
-      data_dir: of the data set; reasons of failures are told without it.
+      data_dir: of the data set; it is left out of the reasons of failures.
 
     Raises:
       ValueError: no case has as many frames as a method needs.

@@ -36,7 +36,7 @@ def summarise(values: np.ndarray, seed: int, people: Sequence[Hashable] | None =
     """Summarises figures [n].
 
     Args:
-      values: finite, one a case.
+      values: finite, one per case.
       seed: of the resampling.
       people: whom each case shows; None if each is somebody else.
 
@@ -79,7 +79,7 @@ def compare(
     otherwise.
 
     Args:
-      ours: finite, one a case.
+      ours: finite, one per case.
       theirs: of the same cases.
       seed: of the resampling.
       people: as in `summarise`.

@@ -7,7 +7,7 @@ import numpy as np
 from fml_tf.evaluation.measures import rms
 from fml_tf.files.vrml import TexturedMesh
 
-# Corners of the mesh that a photograph must give colour to, for its camera to be told.
+# Corners of the mesh that a photograph must colour at least, so that its camera can be found.
 _LEAST_CORNERS = 100
 # What the camera's perspective may add, over the photograph's width.
 _LARGEST_CAMERA_ERROR = 0.03
@@ -18,7 +18,7 @@ def split_texture(
 ) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
     """The two photographs of a scan's texture, with the face's box in each.
 
-    The texture coordinates tell where the scan's points are in a photograph, and so its camera
+    The texture coordinates say where the scan's points are in a photograph, and so give its camera
     (affine, by least squares); the box is that of the landmarks that it sees or would see.
 
     Args:
@@ -48,7 +48,7 @@ def split_texture(
         if rms(np.linalg.norm(_with_one(corners[seen]) @ camera - pixels[seen], axis=1)) > (
             _LARGEST_CAMERA_ERROR * width
         ):
-            raise ValueError(f"{source}: half {side + 1} of its texture is no photograph of it")
+            raise ValueError(f"{source}: half {side + 1} of its texture is not a photograph of it")
         places = _with_one(landmarks) @ camera - (side * width, 0)
         box = (*places.min(axis=0), *places.max(axis=0))
         photographs.append((texture[:, side * width : (side + 1) * width], box))

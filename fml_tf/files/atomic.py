@@ -33,13 +33,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     not always. Their bytes are made in memory instead (`write_array`, `write_image`).
 
     Raises:
-      NotWrittenError: an OSError of the block or of what goes on around it, or `path` is there and
-        no file (a folder, or a device, which would be replaced).
+      NotWrittenError: an OSError of the block or of what happens around it, or `path` exists and
+        is not a file (a folder, or a device, which would be replaced).
     """
     path = pathlib.Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is there and not a file")
+            raise OSError("it exists and is not a file")
         with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=path.parent) as directory:
             temporary = pathlib.Path(directory) / path.name
             yield temporary
@@ -53,7 +53,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def _flush(path):
-    """Waits for the disk: some tell only then that they are full, and a power cut loses nothing."""
+    """Waits for the disk: some report only then that they are full; a power cut loses nothing."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

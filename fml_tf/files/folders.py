@@ -1,4 +1,4 @@
-"""Folders that a run writes to: looked at before the work, filled whole or not at all after it."""
+"""Folders that a run writes to: checked before the work, filled whole or not at all after it."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ def probe_directory(path: str | os.PathLike) -> pathlib.Path:
         raise ValueError(f"{path}: the folder that it is relative to was deleted") from None
     nearest = next(p for p in (given, *given.parents) if os.path.lexists(p))
     if not nearest.exists():
-        raise ValueError(f"{nearest}: a link that leads nowhere")
+        raise ValueError(f"{nearest}: a broken link")
     if not nearest.is_dir():
         raise ValueError(f"{nearest}: not a folder")
     path = pathlib.Path(os.path.realpath(path))
@@ -125,7 +125,7 @@ def output_directory(
         aside.mkdir()
         try:
             yield new
-        except NotWrittenError as error:  # told by the name that the file would have had
+        except NotWrittenError as error:  # named as the file would have been
             error.filename = error.filename.replace(os.fspath(new), os.fspath(path), 1)
             raise
         check_output_directory(path, files, overwrite)  # another run may have come meanwhile

@@ -117,7 +117,7 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
         grey = np.uint8(np.asarray(image) >> 8)
         return np.stack([grey] * 3, axis=-1)
     if image.mode in ("I", "F"):
-        raise ValueError("more than 16 bits a pixel and channel")
+        raise ValueError("more than 16 bits per channel")
     return np.array(_to_srgb(image))
 
 

@@ -13,7 +13,7 @@ from trimesh.exchange.obj import export_obj
 from fml_tf.files.atomic import atomic_path
 from fml_tf.files.images import to_bytes
 
-# It tells of every mesh of quads that it cuts into triangles.
+# It logs every mesh of quads that it cuts into triangles.
 logging.getLogger("trimesh").setLevel(logging.WARNING)
 
 _VERTEX_OR_FACE = re.compile(r"^[ \t]*[vf][ \t].*$", re.MULTILINE)
@@ -60,7 +60,7 @@ def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:
 
     Polygons are triangulated. Vertex colours, where the file has them, are in
     `.visual.vertex_colors` ([V, 4] uint8) and `.visual.kind` is "vertex"; texture coordinates and
-    materials of an OBJ are not looked at.
+    materials of an OBJ are ignored.
 
     Raises:
       FileNotFoundError: no such file.

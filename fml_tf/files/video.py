@@ -86,7 +86,7 @@ def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
     seconds, is_key = map(np.array, zip(*packets))
     order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
     seconds = seconds[order]
-    # A frame that shares its time with another can't be told by it after a jump.
+    # A frame that shares its time with another cannot be identified by it after a jump.
     told_apart = (np.diff(seconds) > 0).all() and video.timed
     return FrameIndex(seconds, np.flatnonzero(is_key[order])[: None if told_apart else 1])
 
@@ -97,7 +97,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[Frame]:
     What the file says of how its pictures are to be shown is done: they are turned and mirrored,
     their pixels made square (by enlarging), interlaced ones deinterlaced, colours converted by the
     file's matrix and range. Their size may change midway. Damaged frames, and those that are made
-    from them, are left out. A file that was cut short gives the frames that are there.
+    from them, are left out. A file that was cut short gives the frames that it has.
 
     Raises:
       FileNotFoundError: no such file.
@@ -117,7 +117,7 @@ def read_chosen_frames(
 ) -> Iterator[Frame]:
     """Yields chosen frames as `read_frames` does, and spends as little as it can on the others.
 
-    Frames between those chosen are decoded, since others hang on them, but not converted; where a
+    Frames between those chosen are decoded, since others depend on them, but not converted; where a
     keyframe lies ahead, all before it is jumped over. What is damaged is left out.
 
     Args:
@@ -152,7 +152,7 @@ class _Reader:
         self._video = video
         self._index = index
         self._may_jump = True
-        # Where times tell frames apart, each is known by the times half way to the next.
+        # Where times distinguish frames, each is identified by the times half way to the next.
         by_time = (np.diff(index.seconds) > 0).all()
         self._ends = (index.seconds[1:] + index.seconds[:-1]) / 2 if by_time else None
         self._begin()

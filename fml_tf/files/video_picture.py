@@ -8,14 +8,14 @@ import numpy as np
 
 # Widths over heights of pixels that are met: from half to twice, by and large. Others are damage.
 _MOST_ASPECT = 4
-# Untagged pictures of so many lines have the colours of high definition, smaller ones those of
+# Untagged pictures of this many lines have the colours of high definition, smaller ones those of
 # standard definition (as browsers have it).
 _HIGH_DEFINITION = 720
 _BT709, _UNSPECIFIED = 1, 2  # AVColorSpace
 
 
 def pixel_aspect(ratio: Fraction | None) -> Fraction:
-    """Width of a pixel over its height; 1 where a file does not tell, or tells nonsense."""
+    """Width of a pixel over its height; 1 where a file does not say, or says nonsense."""
     if not ratio or not 1 / _MOST_ASPECT <= ratio <= _MOST_ASPECT:
         return Fraction(1)
     return ratio
@@ -57,8 +57,8 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # Beside it stands what PyAV has no name for, as in stereo video: the angle it tells yet,
-        # though not whether to mirror.
+        # PyAV refuses to list what it has no name for, as in stereo video. It still gives the
+        # angle, though not whether to mirror.
         angle = np.radians(frame.rotation)
         return np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
     if matrix is None:
@@ -71,7 +71,7 @@ def _turned(image: np.ndarray, a: float, b: float, c: float, d: float) -> np.nda
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(straight, crossed) > 0.01 * max(straight, crossed):
         turn = abs(np.degrees(np.arctan2(b, a)))
-        raise ValueError(f"to be shown turned by {turn:.0f} degrees; only quarter turns are read")
+        raise ValueError(f"rotated by {turn:.0f} degrees; only quarter turns can be read")
     if crossed > straight:
         image, a, d = cv2.transpose(image), c, b
     if a < 0:

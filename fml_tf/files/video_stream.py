@@ -17,7 +17,7 @@ from fml_tf.files.video_picture import pixel_aspect, to_rgb
 # Larger pictures are taken for a damaged header: 8K has 33 million.
 _MAX_PIXELS = 1 << 26
 _DEFAULT_RATE = Fraction(25)
-# Other common decoders flag what they could not fill; this one has to be told to give it up.
+# Other common decoders flag what they could not fill; this one has to be asked to drop it.
 _MOTION_JPEG = "mjpeg"
 _START_OF_SCAN = b"\xff\xda"
 
@@ -172,9 +172,9 @@ class VideoStream:
         return stream
 
     def _codec_name(self) -> str:
-        """The codec as the container has it: PyAV tells nothing of one without a decoder."""
+        """The codec as the container has it: PyAV does not name one without a decoder."""
         level = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)  # what is told goes by the log
+        av.logging.set_level(av.logging.INFO)  # the description goes through the log
         try:
             told = re.search(r"Video: ([^,\n]+)", self._container.dumps_format())
         finally:
@@ -182,7 +182,7 @@ class VideoStream:
         return told[1].removeprefix("none ").strip("()") if told else "unknown"
 
     def _seconds(self, shown: av.Packet | av.VideoFrame, count: int) -> float:
-        """When a packet or a frame is shown; by its count where the container does not tell."""
+        """When a packet or a frame is shown; by its count where the container does not say."""
         ticks = shown.dts if shown.pts is None else shown.pts
         if ticks is None:
             self.timed = False
@@ -192,7 +192,7 @@ class VideoStream:
     def _packets(self) -> Iterator[av.Packet]:
         """Yields all packets; of a file that was cut short, those that are there.
 
-        Where the clock starts again, as in recordings that were joined, it is made to go on.
+        Where the clock starts again, as in joined recordings, its times are made to continue.
         """
         packets = self._container.demux(self._stream)
         last, shift = None, 0
@@ -214,7 +214,7 @@ class VideoStream:
             yield packet
 
     def _whole_frames(self, damaged: bool) -> Iterator[Decoded]:
-        """Yields decoded frames without those that are damaged, or hang on one that is.
+        """Yields decoded frames without those that are damaged or depend on one that is.
 
         Args:
           damaged: whether all before the first keyframe are.

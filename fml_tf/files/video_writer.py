@@ -53,7 +53,7 @@ def write_video(path: str | os.PathLike, frames: Iterable[tuple[float, np.ndarra
             frame.pts, frame.time_base, frame.duration = ticks, _TICK, step
             container.mux(stream.encode(frame))
         if stream is None:
-            raise ValueError(f"{path}: a video of no frames")
+            raise ValueError(f"{path}: a video without frames")
         container.mux(stream.encode(None))
 
 

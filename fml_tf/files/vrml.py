@@ -29,7 +29,7 @@ class TexturedMesh:
 def read_vrml(path: str | os.PathLike) -> TexturedMesh:
     """Reads the one IndexedFaceSet of a VRML 2.0 (VRML97) text file.
 
-    Transforms, colours and normals are not looked at.
+    Transforms, colours and normals are ignored.
 
     Raises:
       FileNotFoundError: no such file.

@@ -31,7 +31,7 @@ def fit_surface(
 
     Minimises Σ_p weights_p ρ(distance of point p to the moved surface), with Tukey's biweight ρ
     whose width follows the median residual: what lies far off (hair, spikes, a region that the
-    surface has not) gets no weight. A Gauss-Newton step uses the distance's own gradient, the unit
+    surface lacks) gets no weight. A Gauss-Newton step uses the distance's own gradient, the unit
     vector from the surface to the point, so that it is right on edges and borders too; where the
     points do not determine the pose (as on a sphere) it moves no more than needed.
 
@@ -45,7 +45,7 @@ def fit_surface(
       weights: [P] non-negative, such as `vertex_areas` of the scan; equal if None.
       with_scale: False keeps the scale of `initial`.
       robust: False squares the distances instead of ρ, for protocols that do.
-      max_iterations: at most so many steps; it stops when a step moves nothing further than
+      max_iterations: largest number of steps; it stops when a step moves nothing further than
         1e-7 of the points' extent.
 
     Returns:

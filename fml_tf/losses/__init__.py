@@ -1,1 +1,1 @@
-"""The terms of the training objective, one a file, and their weighted sum."""
+"""The terms of the training objective, one per file, and their weighted sum."""

@@ -14,7 +14,7 @@ class LossValue(NamedTuple):
 
     Attributes:
       value: scalar, a mean over people.
-      measures: figures of each frame that come along, [B, M] by name; those of masked frames mean
+      measures: figures of each frame beside it, [B, M] by name; those of masked frames mean
         nothing.
     """
 

@@ -118,7 +118,7 @@ def landmark_loss(projected, detected, confidence, frame_mask, crop_width, num_p
 
 
 def landmark_error_px(projected, detected):
-    """Landmark error of each frame: the mean distance in pixels, all landmarks counting alike.
+    """Landmark error of each frame: the mean distance in pixels, all landmarks weighted equally.
 
     Args:
       projected: [N, L, 2] crop pixels.

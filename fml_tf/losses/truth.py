@@ -20,14 +20,14 @@ class _TruthLoss(Loss):
     """What the terms have in common.
 
     Raises:
-      ValueError: the model's template is not the one that the truth is told on.
+      ValueError: the model's template is not the one that the truth is given on.
     """
 
     needs_truth = True
 
     def __init__(self, model: FaceReconstructor):
         if model.config.template != "makehuman":
-            raise ValueError("losses on the truth need --template=makehuman, on which it is told")
+            raise ValueError("losses on the truth need --template=makehuman, on which it is given")
         self._unit = model.config.length_unit_mm
         self._crop_width = model.camera.width
         with tf.init_scope():
@@ -52,7 +52,7 @@ def _mean_square(difference):
 
 
 def _over_frames(values, frame_mask):
-    """[N] → scalar: summed over the frames that are there, a mean over people."""
+    """[N] → scalar: summed over the unmasked frames, a mean over people."""
     mask = tf.reshape(frame_mask, [-1])
     total = tf.reduce_sum(tf.where(mask, values, tf.zeros([], values.dtype)))
     return total / tf.cast(tf.shape(frame_mask)[0], values.dtype)

@@ -41,7 +41,7 @@ def load_old_run(path: str | os.PathLike) -> FaceReconstructor:
     except TypeError as error:
         raise ValueError(f"{path / MODEL_FILE}: not a model config: {error}") from None
     if model.template.content_hash() != template_hash:
-        raise ValueError(f"{path}: learned on another template than is here")
+        raise ValueError(f"{path}: was trained on another template than the one here")
     if config.expression_basis == "pca":
         # Its components' signs were as this machine's linear algebra makes them.
         basis = pca_basis(model.template, config.expression_variance, fixed_signs=False)

@@ -148,7 +148,7 @@ class FaceReconstructor(keras.Model):
 
         Args:
           parameters: of B people with M frames each.
-          face_model: forms the faces in the place of the model's own, such as its `folded` one.
+          face_model: forms the faces instead of the model's own, such as its `folded` one.
         """
         face_model = face_model or self.face_model
         identity = face_model.identity(parameters.identity)

@@ -2,8 +2,8 @@
 
     python -m fml_tf.models.save runs/small models/small --dtype=float16 --licence=Apache-2.0
 
-A run's best model is taken, or with --which=last its last. Runs of versions before saved models are
-converted. `fml_tf.load_model` and all scripts read what is written.
+A run's best model is taken, or with --which=last its last. Runs of version 0.1, which had no saved
+models, are converted. `fml_tf.load_model` and all scripts read what is written.
 """
 
 import dataclasses
@@ -32,14 +32,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "dtype",
         "float32",
         ("float32", "float16"),
-        "Storage of the weights; model.json tells what 16 bits cost.",
+        "Type that the weights are stored in; model.json says what 16 bits cost.",
         flag_values=flag_values,
     )
     flags.DEFINE_enum(
-        "which", BEST, (BEST, LAST), "Which of a run's models.", flag_values=flag_values
+        "which",
+        BEST,
+        (BEST, LAST),
+        "Which of a run's two models to write.",
+        flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "licence", "", "Under which the weights are given away.", flag_values=flag_values
+        "licence", "", "Licence under which the weights are given away.", flag_values=flag_values
     )
 
 
@@ -50,7 +54,7 @@ def save(source: str, directory: str, options: flags.FlagValues) -> None:
       FileNotFoundError, ValueError: no model there, or one that cannot be read or stored.
     """
     if os.path.exists(directory):
-        raise ValueError(f"{directory}: is there already")
+        raise ValueError(f"{directory}: exists already")
     if is_old_run(source):
         model, description = load_old_run(source), Description()
     else:
@@ -63,7 +67,7 @@ def save(source: str, directory: str, options: flags.FlagValues) -> None:
 
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Saves; what cannot be used is told by one line and exit code 2."""
+    """Saves; one line and exit code 2 say what cannot be used."""
     try:
         if len(arguments) != 3:
             raise ValueError("give two arguments: a run or a model, and the folder to write")

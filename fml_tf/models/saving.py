@@ -62,7 +62,7 @@ def save_model(
     description: Description = Description(),
     dtype: str = "float32",
 ) -> None:
-    """Writes a model, whole or not at all; one that is there already is replaced.
+    """Writes a model, whole or not at all; an existing one is replaced.
 
     Args:
       model: the model.
@@ -137,8 +137,8 @@ def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> Face
     model = build_model(config, constants)
     if model.template.content_hash() != values["template"]["hash"]:
         raise ValueError(
-            f"{directory}: learned on another template than {config.template!r} "
-            f"({config.template_resolution}, {config.template_mean}) is here"
+            f"{directory}: was trained on another template than the {config.template!r} "
+            f"({config.template_resolution}, {config.template_mean}) that is here"
         )
     load_weights(model, directory)
     model.training_mean = constants.get(_MEAN)
@@ -196,7 +196,7 @@ def find_model(path: str | os.PathLike) -> pathlib.Path:
 
 
 def model_hash(path: str | os.PathLike) -> str:
-    """SHA-256 that tells a saved model from any other; arguments and errors as `load_model`."""
+    """SHA-256 that identifies a saved model; arguments and errors as `load_model`."""
     return _hash(find_model(path) / MODEL_FILE)
 
 
@@ -280,9 +280,9 @@ def _read_values(directory: pathlib.Path) -> tuple[dict, ModelConfig]:
 def _read_arrays(directory: pathlib.Path, name: str, values: Mapping) -> dict[str, np.ndarray]:
     path = directory / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; the model is not whole")
+        raise FileNotFoundError(f"{path}: no such file; the model is incomplete")
     if _hash(path) != values["sha256"].get(name):
-        raise ValueError(f"{path}: damaged, or not of the model.json beside it")
+        raise ValueError(f"{path}: damaged, or does not belong to the model.json beside it")
     try:
         with np.load(path) as arrays:
             return dict(arrays)

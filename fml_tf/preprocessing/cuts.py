@@ -6,7 +6,7 @@ By thumbnails: their colours stay whoever moves, their shapes stay however the l
 import cv2
 import numpy as np
 
-# Of frames at most this far apart (seconds) a `CutDetector` tells cuts from motion. Over so long
+# Of frames at most this far apart (seconds) a `CutDetector` tells cuts from motion. Over that time
 # the clips at hand changed at most 0.12 in colour and correlated with 0.74 or more; from one shot
 # to another it was 0.34 or more and 0.72 or less. A flash or a whip pan counts as a cut too.
 LONGEST_STEP = 0.13

@@ -1,4 +1,4 @@
-"""Where one person's face is in a video, as data sets of videos tell it."""
+"""Where one person's face is in a video, as data sets of videos give it."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import numpy as np
 class FaceTrack:
     """A person's face in a stretch of a video; between the times given it moves evenly.
 
-    Fractions of the frame do not hang on the resolution in which a video was obtained.
+    Fractions of the frame do not depend on the resolution in which a video was obtained.
 
     Attributes:
       seconds: [n] float64, increasing, since the start of the video.

@@ -8,7 +8,7 @@ from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmarks import DetectedFace, LandmarkDetector
 from fml_tf.preprocessing.prepare import FaceError, NoFaceError, certain_faces
 
-# From one look to the next the centre of a face stays in a square so many times as wide as its box.
+# From one look to the next a face's centre stays in a square this many times as wide as its box.
 _REACH = 1.5
 # Looks in a row in which a face may be missing (a hand before it, blur) and still be the same.
 _LONGEST_ABSENCE = 1
@@ -45,7 +45,7 @@ class FaceFollower:
         self._colours: np.ndarray | None = None
 
     def cut(self) -> None:
-        """Tells that another shot begins: nobody in it is taken for the same person."""
+        """Says that another shot begins: nobody in it counts as the same person."""
         self.person += 1
         self._reach = None
 

@@ -42,19 +42,19 @@ class LandmarkDetector(Protocol):
 class DlibLandmarkDetector:
     """dlib's ensemble of regression trees, with a confidence from its agreement with itself.
 
-    The trees give no confidence. What they do give is an answer that hangs on the box they start
-    from and on the image's handedness more the less the image decides: each face is therefore
-    read from two boxes (shifted a little), in the image and in its mirror image. A landmark is
+    The trees give no confidence. But the less the image decides, the more their answer depends on
+    the box they start from and on the image's handedness. Each face is therefore read from two
+    boxes (shifted a little), in the image and in its mirror image. A landmark is
     the mean of its readings, and its confidence is exp(-s / `confidence_scale`) where s is the
     root mean square distance of the readings from that mean, as a share of the box's width.
     Occluded points, and the far contour of a turned head, get less by this;
-    `tools/measuring/landmark_confidence.py` measures how well it tells the error.
+    `tools/measuring/landmark_confidence.py` measures how well it predicts the error.
     """
 
     # Shifts (in box widths: right, down) of the boxes that the readings start from. To the left it
     # goes in the mirror.
     _STARTS = ((0.0, 0.06), (0.06, -0.03))
-    # The face is brought to one size first, so that readings, which dlib rounds to whole pixels
+    # The face is scaled to one size first, so that readings, which dlib rounds to whole pixels
     # and takes from single pixels without smoothing, are as fine in a small or huge face.
     _BOX_WIDTH = 256
     _PATCH_WIDTH = 512
@@ -90,7 +90,7 @@ class DlibLandmarkDetector:
 
     def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
         # A detector's boxes come in coarse steps of place and size. The box that a first reading
-        # suggests hangs on them much less, and the landmarks read from it are better.
+        # suggests depends on them much less, and the landmarks read from it are better.
         transform, patch = self._patch(image, box)
         centred = _box_about(transform.invert(self._predict(patch, (0.0, 0.0))))
         readings = self._readings(image, centred)
@@ -127,7 +127,7 @@ class DlibLandmarkDetector:
         last = self._BOX_WIDTH - 1
         rectangle = dlib.rectangle(left, top, left + last, top + last)
         points = self._predictor(patch, rectangle).parts()
-        # dlib names pixels by index; their centres are half a pixel further in our terms.
+        # dlib counts pixels by index; in our coordinates their centres lie half a pixel further.
         return np.array([(p.x, p.y) for p in points])[FROM_68] + 0.5
 
 
@@ -139,7 +139,7 @@ def _box_about(landmarks: np.ndarray) -> FaceBox:
 
 
 def _packaged_model() -> pathlib.Path:
-    # The package cannot be imported on current Python (it wants pkg_resources): only its file.
+    # Current Python cannot import the package (it needs pkg_resources): only its file is used.
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None:
         raise FileNotFoundError(

@@ -40,7 +40,7 @@ class SmallFaceError(FaceError):
 
 
 class UncertainFaceError(FaceError):
-    """The landmarks of no face are to be trusted (covered, blurred, or no face after all)."""
+    """No face has landmarks that can be trusted (covered, blurred, or no face after all)."""
 
     reason = "uncertain landmarks"
 
@@ -65,7 +65,7 @@ class CropSettings:
 
     @classmethod
     def of_model(cls, config: ModelConfig, min_width: int, min_confidence: float):
-        """The crops that a model takes, with thresholds of one's own."""
+        """The crops that a model takes, with the given thresholds."""
         return cls(
             config.crop_margin, config.crop_size, min_width, min_confidence, config.focal_length
         )
@@ -108,7 +108,7 @@ def find_face(
 
 
 def certain_faces(faces: Sequence[DetectedFace], min_confidence: float) -> list[DetectedFace]:
-    """The faces whose landmarks are to be trusted, in the order given; at least one.
+    """The faces whose landmarks can be trusted, in the order given; at least one.
 
     What is no face now and then looks like one, but its landmarks agree on nothing.
 

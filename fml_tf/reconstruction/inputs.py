@@ -91,8 +91,8 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
     Args:
       source: a photo, a folder, or photos.
       prepare: finds and crops the face of an image.
-      max_frames: stop after so many usable photos, of a folder in the order of their names; 0 takes
-        all.
+      max_frames: stop after this many usable photos, of a folder in the order of their names; 0
+        takes all.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -120,11 +120,11 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
             prepared.append(_prepare_photo(photo, prepare))
             names.append(_name(photo, number))
         except (FileNotFoundError, ValueError) as error:
-            logging.warning("passed over: %s", printable(str(error)))
+            logging.warning("skipped: %s", printable(str(error)))
     if not prepared:
         raise ValueError(f"{whole} is a photo with a usable face")
     if len(names) < len(photos) and not max_frames:
-        logging.warning("%d of %d files passed over", len(photos) - len(names), len(photos))
+        logging.warning("%d of %d files skipped", len(photos) - len(names), len(photos))
     return _frames(names, range(len(names)), prepared)
 
 
@@ -134,7 +134,7 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
     Args:
       path: of the video.
       prepare: finds and crops the face of a frame.
-      max_frames: stop after so many frames; 0 reads all.
+      max_frames: stop after this many frames; 0 reads all.
 
     Raises:
       FileNotFoundError: no such file.

@@ -12,8 +12,11 @@ from fml_tf.files.gltf import write_glb
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.reconstruction.edits import frontal_neutral, relight
 from fml_tf.reconstruction.reconstruction import Reconstruction
-from fml_tf.rendering.pictures import render_frame_pictures
+from fml_tf.reconstruction.viewer import write_viewer
+from fml_tf.rendering.pictures import BACKGROUND, render_frame_pictures
+from fml_tf.structures import DecodedFaces
 from fml_tf.template.face_template import FaceTemplate
 
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
@@ -23,8 +26,11 @@ OUTPUT_FILES = (
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
+    "viewer.html",
     "overview.png",
     "overlay.mp4",
+    "driven.mp4",
+    "relit.png",
 )
 CONVENTIONS = (
     "lengths in mm; model space x to the person's left, y up, z out of the face; camera space x "
@@ -53,7 +59,7 @@ def check_apart(source: str | os.PathLike, directory: str | os.PathLike) -> None
 def write_reconstruction(
     directory: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor
 ) -> None:
-    """Writes meshes, landmarks, parameters, glTF and overview into an existing folder."""
+    """Writes meshes, landmarks, parameters, glTF, page and overview into an existing folder."""
     directory = pathlib.Path(directory)
     template, faces = model.template, reconstruction.faces
     identity = faces.identity.neutral_vertices[..., 0].numpy()
@@ -67,6 +73,8 @@ def write_reconstruction(
     write_parameters(directory / "parameters.npz", reconstruction, model)
     write_face(directory / "face.glb", identity, albedo, template)
     write_image(directory / "overview.png", overview(reconstruction, model))
+    glb = (directory / "face.glb").read_bytes()
+    write_viewer(directory / "viewer.html", reconstruction, model, glb)
 
 
 def write_parameters(
@@ -118,25 +126,61 @@ def write_face(
 def overview(reconstruction: Reconstruction, model: FaceReconstructor) -> np.ndarray:
     """One row of pictures a frame, under its name: input, overlay, geometry, albedo, shading.
 
+    Above them, a row of the person looking straight ahead, neutral, under the frames' mean light.
+
     Returns:
-      [M·(22 + H) + 22, 5·W, 3] uint8.
+      [(M + 1)·(22 + H) + 22, 5·W, 3] uint8.
     """
+    frames = reconstruction.frames
+    shape = (model.camera.height, model.camera.width, 3)
+    front = frontal_neutral(reconstruction.parameters, model.initial_translation)
+    blank = np.full(shape, BACKGROUND, np.float32)
+    pictures = _pictures(blank, model.decode(front), 0, model)
+    rows = [_label(5 * shape[1], list(pictures))]
+    rows += [_label(5 * shape[1], ["frontal, neutral"]), _row(pictures)]
+    for m, name in enumerate(frames.names):
+        pictures = _pictures(frames.crops[m], reconstruction.faces, m, model)
+        rows += [_label(5 * shape[1], [name]), _row(pictures)]
+    return np.concatenate(rows)
+
+
+def write_relit(
+    path: str | os.PathLike,
+    reconstruction: Reconstruction,
+    model: FaceReconstructor,
+    light: Reconstruction,
+) -> None:
+    """Writes a picture, atomically: a frame a row, as input, as overlay and in another light.
+
+    Args:
+      path: of the .png file, [M·(22 + H) + 22, 4·W, 3]; whose light it is comes first in each row.
+      reconstruction: of the person.
+      model: that both were made with.
+      light: gives the light of its first frame.
+    """
+    relit = model.decode(relight(reconstruction.parameters, light.parameters.illumination[:, :1]))
     frames, rows = reconstruction.frames, []
     for m, name in enumerate(frames.names):
-        pictures = render_frame_pictures(
-            frames.crops[m],
-            reconstruction.faces,
-            m,
-            0,
-            model.template,
-            model.camera,
-            model.backend,
-        )
-        row = np.concatenate(list(pictures.values()), axis=1)
+        own = _pictures(frames.crops[m], reconstruction.faces, m, model)
+        pictures = {
+            "light": light.frames.crops[0],
+            "input": own["input"],
+            "overlay": own["overlay"],
+            "relit": _pictures(frames.crops[m], relit, m, model)["overlay"],
+        }
+        row = _row(pictures)
         if m == 0:
             rows.append(_label(row.shape[1], list(pictures)))
         rows += [_label(row.shape[1], [name]), row]
-    return np.concatenate(rows)
+    write_image(path, np.concatenate(rows))
+
+
+def _pictures(frame: np.ndarray, faces: DecodedFaces, m: int, model: FaceReconstructor):
+    return render_frame_pictures(frame, faces, m, 0, model.template, model.camera, model.backend)
+
+
+def _row(pictures: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(pictures.values()), axis=1)
 
 
 def _label(width: int, texts: list[str]) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""The reconstructed face laid over every frame of its video."""
+"""Videos of reconstructed faces: laid over every frame of their own, or driven by another."""
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
+from fml_tf.files.images import to_bytes
 from fml_tf.files.video import Frame
 from fml_tf.files.video_writer import write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
@@ -14,7 +15,8 @@ from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import VideoScan, read_video
 from fml_tf.reconstruction.reconstruction import follow_frames
 from fml_tf.rendering.camera import PerspectiveCamera
-from fml_tf.rendering.pictures import blend, render_face
+from fml_tf.rendering.pictures import BACKGROUND, blend, render_face
+from fml_tf.structures import FaceParameters
 
 # Frames that go through the network together, beside those of the identity.
 _CHUNK = 16
@@ -48,6 +50,39 @@ def write_overlay_video(
     write_video(
         path, ((f.seconds, _fitted(f.image, size)) for f in itertools.chain([first], frames))
     )
+
+
+def write_driven_video(
+    path: str | os.PathLike,
+    model: FaceReconstructor,
+    edit: Callable[[FaceParameters], FaceParameters],
+    scan: VideoScan,
+    identity_crops: np.ndarray,
+) -> None:
+    """Writes a video of two pictures side by side: the driver's crop, and the face it drives.
+
+    Both are of the crop's size. Frames in which the driver has no face are left out; the one before
+    them is shown on.
+
+    Args:
+      path: of the .mp4 file.
+      model: the model.
+      edit: makes the driven face's parameters of the driver's, such as `edits.drive` for a person.
+      scan: of the driver's video.
+      identity_crops: [M, S, S, 3] uint8 RGB, the frames that the driver's identity is pooled over.
+    """
+    background = np.full((model.camera.height, model.camera.width, 3), BACKGROUND, np.float32)
+
+    def draw(frame, vertices, colours):
+        crop = crop_image(frame.image, scan.transforms[frame.number])
+        picture, coverage = render_face(
+            vertices, colours, model.template, model.camera, model.backend
+        )
+        driven = to_bytes(blend(picture, coverage, background))
+        return np.concatenate([crop, driven], axis=1)
+
+    frames = _draw_faces(model, scan, identity_crops, draw, edit)
+    write_video(path, ((f.seconds, f.image) for f in frames if f.number in scan.transforms))
 
 
 def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -104,33 +139,42 @@ def place_overlay(
 def _overlay_frames(
     model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
 ) -> Iterator[Frame]:
+    def draw(frame, vertices, colours):
+        transform = scan.transforms[frame.number]
+        return place_overlay(frame.image, vertices, colours, transform, model)
+
+    return _draw_faces(model, scan, identity_crops, draw, lambda parameters: parameters)
+
+
+def _draw_faces(
+    model: FaceReconstructor,
+    scan: VideoScan,
+    identity_crops: np.ndarray,
+    draw: Callable[[Frame, np.ndarray, np.ndarray], np.ndarray],
+    edit: Callable[[FaceParameters], FaceParameters],
+) -> Iterator[Frame]:
+    """The video's frames, those with a face as `draw` makes them of vertices and colours."""
     frames = []
-    for frame in read_video(scan.path, scan.num_frames, "overlay"):
-        frames.append((frame, scan.transforms.get(frame.number)))
+    for frame in read_video(scan.path, scan.num_frames, "drawing faces"):
+        frames.append(frame)
         if len(frames) == _CHUNK:
-            yield from _overlay_chunk(model, frames, identity_crops)
+            yield from _draw_chunk(model, frames, scan, identity_crops, draw, edit)
             frames = []
     if frames:
-        yield from _overlay_chunk(model, frames, identity_crops)
+        yield from _draw_chunk(model, frames, scan, identity_crops, draw, edit)
 
 
-def _overlay_chunk(
-    model: FaceReconstructor,
-    frames: list[tuple[Frame, CropTransform | None]],
-    identity_crops: np.ndarray,
-) -> Iterator[Frame]:
-    crops = [crop_image(frame.image, transform) for frame, transform in frames if transform]
+def _draw_chunk(model, frames, scan, identity_crops, draw, edit) -> Iterator[Frame]:
+    transforms = scan.transforms
+    crops = [crop_image(f.image, transforms[f.number]) for f in frames if f.number in transforms]
     if crops:
-        # Always as many: each new number of frames would compile the decoder again.
+        # Always the same number: each new one would compile the decoder again.
         crops += [crops[-1]] * (_CHUNK - len(crops))
-        faces = model.decode(follow_frames(model, identity_crops, np.stack(crops)))
+        faces = model.decode(edit(follow_frames(model, identity_crops, np.stack(crops))))
         vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
     index = 0
-    for frame, transform in frames:
-        if transform is not None:
-            image = place_overlay(
-                frame.image, vertices[..., index], colours[..., index], transform, model
-            )
-            frame = frame._replace(image=image)
+    for frame in frames:
+        if frame.number in transforms:
+            frame = frame._replace(image=draw(frame, vertices[..., index], colours[..., index]))
             index += 1
         yield frame

@@ -1,4 +1,4 @@
-"""One small matrix a frame, applied to vertex-major arrays."""
+"""One small matrix per frame, applied to vertex-major arrays."""
 
 import tensorflow as tf
 

@@ -42,7 +42,7 @@ class TfgBackend(RenderingBackend):
 
     def __init__(self, ops=None):
         self._ops = ops
-        # Its barycentrics are traced anew at every call, if they are not inside a function.
+        # Its barycentrics are traced again at every call if they are not inside a function.
         self._render = tf.function(self._draw, reduce_retracing=True)
 
     def project(self, points, camera):
@@ -131,7 +131,7 @@ def build_backend() -> TfgBackend:
     try:
         library = compile_rasterizer()
     except (FileNotFoundError, RuntimeError) as error:
-        logging.warning("%s; our rasteriser stands in", error)
+        logging.warning("%s; using our rasteriser instead", error)
         return TfgBackend()
     return TfgBackend(tf.load_op_library(str(library)))
 

@@ -71,7 +71,7 @@ class RestService:
             reason = _first_line(_json_error(error.read()))
             raise ServiceError(f"{self._url}: {reason}") from None
         except (json.JSONDecodeError, UnicodeDecodeError):
-            raise ServiceError(f"{self._url}: the answer is no JSON") from None
+            raise ServiceError(f"{self._url}: the answer is not JSON") from None
         except (AttributeError, KeyError, TypeError):
             raise ServiceError(f"{self._url}: the answer holds no outputs by name") from None
         except (OSError, ValueError, http.client.HTTPException) as error:

@@ -43,7 +43,7 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
     """The folder to write as an absolute path, if a version may be written there.
 
     Raises:
-      ValueError: its name is no version number or one of `checked_tensorflow_dir`, it is there
+      ValueError: its name is not a version number or is one of `checked_tensorflow_dir`, it exists
         already, or the folder above cannot be written to.
     """
     directory = pathlib.Path(os.path.abspath(checked_tensorflow_dir(directory)))
@@ -53,7 +53,7 @@ def check_export_dir(directory: str | os.PathLike) -> pathlib.Path:
             "as in exports/fml/1"
         )
     if os.path.lexists(directory):
-        raise ValueError(f"{directory}: this version is there already; take another number")
+        raise ValueError(f"{directory}: this version exists already; choose another number")
     return probe_directory(directory.parent) / directory.name
 
 

@@ -49,7 +49,7 @@ def _decode(file, size: int):
     known = require(is_png | is_jpeg, message, tf.strings.length(file))
     with tf.control_dependencies([known]):
         file = tf.identity(file)
-    # Errors of the decoders themselves can't be reworded; the names of the nodes tell the input.
+    # Errors of the decoders can't be reworded; the names of the nodes say which input it was.
     with tf.name_scope("image_bytes_expected_whole_JPEG_or_PNG_files"):
         width_and_height = tf.cond(
             is_png,

@@ -1,4 +1,4 @@
-"""Writes a trained model for other runtimes than TensorFlow: ONNX and LiteRT files.
+"""Writes a trained model for runtimes other than TensorFlow: ONNX and LiteRT files.
 
     pip install -e ".[runtimes]"
     python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
@@ -68,8 +68,8 @@ def write_litert(service: FaceService, directory: str | os.PathLike) -> None:
 
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Writes all files; what cannot be used is told by one line and exit code 2."""
-    if logging.get_verbosity() == logging.INFO:  # at which converters tell each of their steps
+    """Writes all files; one line and exit code 2 say what cannot be used."""
+    if logging.get_verbosity() == logging.INFO:  # the level at which converters log each step
         logging.set_verbosity(logging.WARNING)
     with one_line_errors("runtimes", ImportError):
         if arguments[1:]:

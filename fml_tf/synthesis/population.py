@@ -33,8 +33,8 @@ _TARGET_SPREAD = {
     "neck": (0.35, 0.6),
     "asym": (0.2, 0.25),
 }
-# How much of it is drawn of what the measures leave open: with it a face is as far from the mean
-# face as scans are (`docs/data.md`). Groups that faces are not measured by keep all.
+# Share of what the measures leave open that is drawn at random: with it a face is as far from the
+# mean face as scans are (`docs/data.md`). Groups that faces are not measured by keep all of it.
 _DETAIL = 0.4
 _UNMEASURED = ("ears", "neck", "asym")
 # Targets that move a place of a measure along but are not what the measure is about, or that change

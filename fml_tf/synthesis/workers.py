@@ -25,7 +25,7 @@ def generate(
     Args:
       settings: what all examples have in common.
       people: indices.
-      images_per_person: examples a person.
+      images_per_person: examples per person.
       num_processes: 1 generates in this process; more start afresh (TensorFlow does not survive a
         fork), so that a script that calls this needs an `if __name__ == "__main__"` guard.
     """

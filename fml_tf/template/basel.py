@@ -6,7 +6,7 @@ transfer of Guo et al. (github.com/Juyong/3DFace), `Exp_Pca.bin`, with `BFM_exp_
 in one folder. 2017 and 2019 are one `.h5` file with expressions inside.
 
 No Basel model publishes 68 landmarks as vertices. For 2009 there is `Landmarks68_BFM.anl`
-(github.com/anilbas/BFMLandmarks); for the others a list of one's own in the same form.
+(github.com/anilbas/BFMLandmarks); for the others, bring a list in the same form.
 """
 
 import os
@@ -30,10 +30,10 @@ def read_bfm(
     Args:
       path: `01_MorphableModel.mat`, with the files named above beside it, or `model2017-1_*.h5` or
         `model2019_*.h5`.
-      landmark_path: a text file of 68 (or 66) vertex numbers of the model, one a line, in the order
-        of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it ends
-        in .anl, from 0 otherwise. If None: `Landmarks68_BFM.anl` beside a .mat, and the model's own
-        name with the ending `.landmarks.txt` beside an .h5.
+      landmark_path: a text file of 68 (or 66) vertex numbers of the model, one per line, in the
+        order of Multi-PIE/iBUG; from % or # to the end of a line is a comment. Counted from 1 if it
+        ends in .anl, from 0 otherwise. If None: `Landmarks68_BFM.anl` beside a .mat, and the
+        model's own name with the ending `.landmarks.txt` beside an .h5.
 
     Returns:
       The template; blendshapes are the expression components at one standard deviation, σ = 1. Of
@@ -134,14 +134,14 @@ def _read_landmarks(path):
     _check_exists(
         path,
         "for BFM 2009 at github.com/anilbas/BFMLandmarks; for 2017 and 2019 list the 68 vertices, "
-        "one number a line, and",
+        "one number per line, and",
     )
     lines = path.read_text().splitlines()
     words = [line.split("%")[0].split("#")[0].strip() for line in lines]
     try:
         vertices = np.array([int(float(word)) for word in words if word])
     except ValueError:
-        raise ValueError(f"{path}: expected one vertex number a line") from None
+        raise ValueError(f"{path}: expected one vertex number per line") from None
     if len(vertices) not in (66, 68):
         raise ValueError(f"{path}: {len(vertices)} landmarks; 68 or 66 are needed")
     return vertices - 1 if path.suffix == ".anl" else vertices

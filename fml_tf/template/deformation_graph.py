@@ -142,8 +142,8 @@ def load_or_build_graph(
       detail: density of the nodes in the face.
 
     Returns:
-      The graph. A damaged file is built anew and replaced; where none can be written, a warning
-      tells.
+      The graph. A damaged file is built again and replaced; where none can be written, a warning
+      says so.
 
     Raises:
       ValueError: as `build_deformation_graph`.
@@ -161,8 +161,8 @@ def load_or_build_graph(
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
                 np.savez_compressed(temporary, **dataclasses.asdict(graph))
-        except OSError as error:  # no home, or a full one: all goes on without
-            logging.warning("the deformation graph is not kept for the next time: %s", error)
+        except OSError as error:  # no home, or a full one: the graph is built each time
+            logging.warning("the deformation graph could not be cached: %s", error)
         return graph
 
 

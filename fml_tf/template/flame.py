@@ -37,7 +37,7 @@ def read_flame(
 
     Args:
       path: the pickle, such as `generic_model.pkl`.
-      landmark_path: a landmark embedding as named above; one that lies beside the model if None.
+      landmark_path: a landmark embedding as named above; the one beside the model if None.
 
     Returns:
       The template of the head without eyeballs. Blendshapes are the expression components (σ = 1),

@@ -1,4 +1,4 @@
-"""Adam with one fused kernel a variable and a learning rate a group."""
+"""Adam with one fused kernel per variable and a learning rate per group."""
 
 from collections.abc import Iterable
 
@@ -75,7 +75,7 @@ class FusedAdam(tf.Module):
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         if replicas > 1:
-            # Every replica has as many examples: what is gathered has a size known beforehand.
+            # Every replica has the same number of examples: the gathered size is known before.
             rank = replicas * left.shape[1]
             left = tf.ensure_shape(context.all_gather(left, axis=1), (left.shape[0], rank))
             right = tf.ensure_shape(context.all_gather(right, axis=0), (rank, right.shape[1]))

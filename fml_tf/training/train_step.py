@@ -61,14 +61,17 @@ class TrainStep:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(direct)
             parameters = self.model.encode(batch.frames, batch.pooled, edit_identity, training=True)
+            if factored:
+                # Nothing that is watched leads to the albedo where these learn alone.
+                tape.watch(parameters.identity)
             faces = self.model.decode(parameters)
+            albedo = faces.identity.albedo
             # Watched from here on, they get a gradient from terms that read them themselves only.
             tape.watch(factored)
             evaluation = self.objective.evaluate(batch, parameters, faces)
             # The optimiser sums over replicas; the objective is a mean over all people.
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
             loss = evaluation.total / replicas
-        albedo = faces.identity.albedo
         gradients, albedo_gradient, unforeseen = tape.gradient(
             loss, [direct, albedo if factored else [], factored]
         )

@@ -147,7 +147,7 @@ class Trainer:
         source, last = self.config.initial_checkpoint, self._path(LAST)
         if os.path.isdir(last):
             check_same_model(last, config)
-            # A run that was cut before its first checkpoint begins anew.
+            # A run that was stopped before its first checkpoint starts again.
             if tf.train.latest_checkpoint(self._path(CHECKPOINT_FOLDER)):
                 source = last
         if not source:
@@ -195,6 +195,7 @@ class Trainer:
             except (tf.errors.OpError, IndexError, AssertionError) as error:
                 raise ValueError(f"{newest}: damaged: {error}") from None
             self.schedule.ended = self._ended.numpy().tolist()
+            self._best = self._best_so_far()
             logging.info("resumed %s", newest)
         return int(self.step.numpy())
 
@@ -267,7 +268,7 @@ class Trainer:
                 self._save_model(BEST, done, metrics)
 
     def _mean_over_workers(self, value: float) -> float:
-        """All decide alike by it, also where another machine rounds otherwise."""
+        """All workers decide the same by it, even if a machine rounds differently."""
         values = self.strategy.run(lambda: tf.constant(value, tf.float64))
         return float(self.strategy.reduce("mean", values, axis=None))
 
@@ -300,7 +301,6 @@ class Trainer:
           NonFiniteLossError: a term is NaN or infinite; the last checkpoint is from before.
         """
         start = self.restore()
-        self._best = self._best_so_far() if start else math.inf
         config, total_steps = self.config, self.schedule.total_steps
         if self.is_chief:
             write_json(self._path(CONFIG_FILE), self.describe())

@@ -1,4 +1,4 @@
-r"""Draws what the open face template holds, to be looked at after it is built anew.
+r"""Draws what the open face template holds, to be checked by eye after it is rebuilt.
 
     python -m tools.drawing.face_template --output_dir=DIR
 
@@ -68,7 +68,7 @@ class Painter:
         return shape
 
     def colours(self, head=SKIN) -> np.ndarray:
-        """[V + accessories, 3] RGB; `head` is one colour or one a vertex."""
+        """[V + accessories, 3] RGB; `head` is one colour or one per vertex."""
         colours = [np.broadcast_to(head, self.template.mean_shape.shape)]
         for name, part in self.accessories.items():
             plain = TONGUE if name == "tongue" else TOOTH if name.startswith("teeth") else EYE

@@ -25,7 +25,7 @@ _DATA = flags.DEFINE_string("data", "quickstart", "Configuration of synthetic_fa
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared data sets are kept.")
 _PEOPLE = flags.DEFINE_integer("people", 2, "How many people, side by side.", lower_bound=1)
 _FIRST = flags.DEFINE_integer("first", 0, "The first of them in the test split.", lower_bound=0)
-_NUM_FRAMES = flags.DEFINE_integer("num_frames", 4, "M, frames a person.", lower_bound=1)
+_NUM_FRAMES = flags.DEFINE_integer("num_frames", 4, "M, frames per person.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write (PNG or JPEG).", required=True)
 
 

@@ -3,7 +3,7 @@ r"""Draws a contact sheet of synthetic people, to look at.
     python -m tools.drawing.synthetic_faces --output=sheet.png [--people=30 --layout=frontal]
 
 `frontal` shows each person neutral, from the front, in plain light; `examples` shows a row of M
-frames a person, as in the data set, `landmarks` the same with the landmarks drawn in (green is
+frames per person, as in the data set, `landmarks` the same with the landmarks drawn in (green is
 confident, red is not).
 """
 

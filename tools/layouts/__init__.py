@@ -1,1 +1,1 @@
-"""Folders laid out as gated data sets are, from what anyone can get."""
+"""Makes folders in the layouts of gated data sets, from data that anyone can get."""

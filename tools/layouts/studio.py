@@ -85,7 +85,7 @@ class Studio:
     def scan(
         self, vertices: np.ndarray, spacing: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What a scanner that looks at the face from all sides sees: a mesh of its own.
+        """What a scanner that looks at the face from all sides sees: a separate mesh.
 
         Args:
           vertices: of `vertices`.

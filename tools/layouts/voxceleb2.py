@@ -42,7 +42,7 @@ _MAX_SECONDS = 8
 # VoxCeleb2's boxes show the whole head, dlib's go from brows to chin: width of the one over that of
 # the other, by eye.
 _BOX_SCALE = 1.8
-# A face is looked for every so many frames.
+# Frames from one search for a face to the next.
 _STRIDE = 5
 _SYNTHETIC_SIZE = 480
 
@@ -98,14 +98,14 @@ def main(_) -> None:
 
 
 def find_videos(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files of a folder that are videos, sorted; others are told of."""
+    """The files of a folder that are videos, sorted; the others are reported."""
     videos = []
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         try:
             check_video(path)
             videos.append(path)
         except VideoError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
     return videos
 
 

@@ -1,4 +1,4 @@
-"""Measures how well the landmark detector's confidence tells its error, and draws it.
+"""Measures how well the landmark detector's confidence predicts its error, and draws it.
 
     python -m tools.measuring.landmark_confidence --output=docs/images/landmark_confidence.png
 

@@ -34,7 +34,9 @@ from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 define_flags(ModelConfig, __name__)
 define_flags(TrainConfig, __name__)
 _NUM_PEOPLE = flags.DEFINE_integer("num_people", 12, "People to fit.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 300, "Steps for the poses, then as many for everything.")
+_STEPS = flags.DEFINE_integer(
+    "steps", 300, "Steps for the poses, and then the same number for everything."
+)
 
 # Adam's rates: of the shape in length units, of the translation in mm.
 _POSE_RATES = {"rotation": 1e-2, "translation": 5.0}

@@ -50,7 +50,7 @@ class ErrorMap:
       errors: [V] mm, NaN where not measured.
       vertices: [V', 3] the predicted shape, aligned.
       triangles: [F', 3].
-      seven: [7, 3] its seven landmarks, aligned: they tell where its front is.
+      seven: [7, 3] its seven landmarks, aligned: they show where its front is.
     """
 
     truth_vertices: np.ndarray

@@ -60,11 +60,11 @@ class Bu3dfe(Protocol):
 
     Layout under `root`, for scan F0001_AN01 of a subject of race WH: `F0001/F0001_AN01WH_F3D.wrl`
     (mm), `_F3D.bmp` (its texture: two photographs from about ±45°, side by side), `_F3D.bnd` (83
-    points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one a line; without it 324
-    of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it tells
-    in lines VERTEX X Y Z where vertices of the "4k" template lie on the scan; without it the
-    template is registered, and the main measure is that of the surface: where shape alone does not
-    tell one place from the next, registered places stay near the mean face's, and favour it.
+    points, lines INDEX X Y Z). `scans.txt` may list the scans to take, one per line; without it 324
+    of the 2,500 are drawn. Where there is a folder `correspondence`, `F0001_AN01.txt` in it says in
+    lines VERTEX X Y Z where vertices of the "4k" template lie on the scan. Without it the template
+    is registered, and the main measure is that of the surface: where shape alone does not
+    distinguish one place from the next, registered places stay near the mean face's, and favour it.
 
     Args:
       root: the folder.
@@ -179,7 +179,9 @@ def read_correspondence(path: pathlib.Path) -> np.ndarray:
     points[~face] = np.nan
     placed = np.isfinite(points).all(axis=1).sum()
     if placed < face.sum() / 2:
-        raise ValueError(f"{path}: only {placed} of the face's {face.sum()} vertices; is it cut?")
+        raise ValueError(
+            f"{path}: only {placed} of the face's {face.sum()} vertices; is the file cut short?"
+        )
     return points
 
 
@@ -230,7 +232,7 @@ def _on_scan(distances, points, vertices):
 def chosen_scans() -> list[str]:
     """The 324 of the 2,500 scans that are scored where no list says otherwise.
 
-    Drawn from the names, so that it does not depend on what is there.
+    Drawn from the names, so that it does not depend on which files exist.
     """
     names = [f"{subject}_{expression}" for subject in SUBJECTS for expression in EXPRESSIONS]
     rng = np.random.default_rng(_SEED)

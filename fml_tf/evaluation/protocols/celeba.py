@@ -26,7 +26,7 @@ _BOX_WIDTH = 2.4
 class CelebA(Protocol):
     """See `Protocol`. A case is a picture of the test partition.
 
-    Which pictures is drawn at random by the seed: the paper does not tell its thousand.
+    The pictures are drawn at random by the seed: the paper does not say which its thousand are.
 
     Layout under `root`: that of CelebA's download, with `Img/`, `Anno/` and `Eval/` or without
     these folders, its uncropped pictures `img_celeba` or else `img_align_celeba`; or TFDS's

@@ -25,7 +25,7 @@ TESTER_LIST = "testers.txt"
 NUM_POSES, NUM_BLENDSHAPES = 20, 46
 # The papers' number; which ones they do not say.
 _NUM_TESTERS, _ALL_TESTERS, _SEED = 9, 150, 0
-# Outer corner to outer corner of a grown-up's eyes, about: tells the unit.
+# Outer corner to outer corner of an adult's eyes, roughly; it determines the unit.
 _EYES_MM = 90.0
 # A vertex is of the face if the aligned template's face is its nearest part, not further away.
 _REGION_REACH_MM = 10.0
@@ -63,8 +63,8 @@ class FaceWarehouse(Protocol):
 
     Layout under `root`: `Tester_N/TrainingPose/pose_K.obj`, K from 0 to 19, with `pose_K.png`, and
     `Tester_N/Blendshape/shape.bs`, whose first shape is the tester's neutral face; all meshes of
-    one topology. `testers.txt` may list the testers to take, one a line; without it 9 of the 150
-    are drawn. The files' unit, a power of ten of mm, is told by the distance of the eyes.
+    one topology. `testers.txt` may list the testers to take, one per line; without it 9 of the 150
+    are drawn. The files' unit, a power of ten of mm, follows from the distance of the eyes.
 
     Args:
       root: the folder.
@@ -114,7 +114,7 @@ class FaceWarehouse(Protocol):
                 f"{path}: {len(mesh.vertices)} vertices, but {len(tester.neutral)} in shape.bs"
             )
         if not np.array_equal(mesh.faces, tester.triangles):
-            raise ValueError(f"{path}: other faces than pose_0.obj; is it cut?")
+            raise ValueError(f"{path}: other faces than pose_0.obj; is the file cut short?")
         image = read_image(require_file(path.with_suffix(".png"), "the picture"))
         vertices = tester.unit_mm * np.asarray(mesh.vertices)
         return Case(name, [Frame(name, image)], PoseTruth(tester, vertices))

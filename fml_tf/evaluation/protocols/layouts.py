@@ -26,7 +26,7 @@ def require_file(path: pathlib.Path, what: str) -> pathlib.Path:
     """The file.
 
     Raises:
-      FileNotFoundError: it is not there; says what it is.
+      FileNotFoundError: it is missing; the message says what it is.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: {what} is missing")
@@ -46,7 +46,7 @@ def one_file(folder: pathlib.Path, pattern: str, what: str) -> pathlib.Path:
 
 
 def read_names(path: pathlib.Path, example: str, fits: Callable[[str], bool]) -> list[str]:
-    """The names that a file lists, one a line, each once.
+    """The names that a file lists, one per line, each once.
 
     Args:
       path: of the file.

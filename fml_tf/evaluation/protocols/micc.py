@@ -23,7 +23,7 @@ LANDMARK_FOLDER = "MICC_landmarks"
 NUM_FRAMES = 30
 _SCANS = ("frontal1", "frontal2")
 _NOSE_TIP, _CROP_MM = 30, 95.0
-# At most so many of the crop's vertices, evenly spaced in their order, guide the ICP; all count.
+# Vertices of the crop that guide the ICP at most, evenly spaced in their order; all are measured.
 _FIT_POINTS = 2000
 
 
@@ -158,7 +158,7 @@ def _read_pictures(paths: Sequence[pathlib.Path]) -> list[tuple[int, np.ndarray]
         try:
             frames.append((number, read_image(paths[number])))
         except ImageError as error:
-            logging.warning("passed over: %s", error)
+            logging.warning("skipped: %s", error)
     if not frames:
         raise ValueError(f"{paths[0].parent}: none of its files is a picture that can be read")
     return frames

@@ -34,7 +34,7 @@ class NowChallenge(Protocol):
     """See `Protocol`. A case is one challenge of one subject, its frames the listed pictures.
 
     Layout under `root`: `imagepathsvalidation.txt` with lines SUBJECT/CHALLENGE/IMAGE.jpg; the
-    pictures under `NoW_Dataset/final_release_version/iphone_pictures` and, where they are there,
+    pictures under `NoW_Dataset/final_release_version/iphone_pictures` and, where they exist,
     face boxes `.npy` under `.../detected_face`; `scans/SUBJECT/*.obj` in mm;
     `scans_lmks_onlypp/SUBJECT/*.pp` with seven points.
 

@@ -25,7 +25,7 @@ from fml_tf.template.makehuman import load_makehuman
 
 # Directions of the camera's hemisphere at which lights are compared.
 _NUM_DIRECTIONS = 500
-# Every so many of the face's 1,865 vertices guide the ICP; all are measured.
+# One in this many of the face's 1,865 vertices guides the ICP; all are measured.
 _FIT_STRIDE = 3
 # Levels of our template by their number of vertices.
 _RESOLUTIONS = {4069: "4k", 16225: "16k", 64801: "60k"}

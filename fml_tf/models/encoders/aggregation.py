@@ -8,7 +8,7 @@ def mean_over_frames(features, frame_mask):
 
     Args:
       features: [B·M, ...].
-      frame_mask: [B, M] bool; True at least once a person.
+      frame_mask: [B, M] bool; True at least once per person.
 
     Returns:
       [B, ...].

@@ -136,7 +136,7 @@ class ParameterNetwork(keras.layers.Layer):
 
     The convolution after the concatenation of the identity's map and the frame's features is kept
     as the sum of two, one for each input: the same function and the same weights as one convolution
-    over 768 channels, but the identity's half runs once a person, not once a frame.
+    over 768 channels, but the identity's half runs once per person, not per frame.
 
     Args:
       frame_size: 6 + b + 27.

@@ -1,1 +1,1 @@
-"""From parameters to neutral shape, albedo and expression; one file a face model."""
+"""From parameters to neutral shape, albedo and expression; one file per face model."""

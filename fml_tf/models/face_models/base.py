@@ -105,7 +105,7 @@ class FaceModel(FaceDecoder, keras.layers.Layer):
     def constants(self) -> dict[str, np.ndarray]:
         """What was derived from the template and gives the weights their meaning, by name.
 
-        The constructor takes it back, in the place of deriving it again.
+        The constructor takes it back instead of deriving it again.
         """
 
     @abc.abstractmethod

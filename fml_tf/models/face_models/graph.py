@@ -220,7 +220,7 @@ class _FoldedGraphFaceModel(FoldedFaceModel):
     def expression_displacements(self, expression):
         """See `FaceDecoder.expression_displacements`."""
         displacements = combine(self._expression_basis, expression)
-        # LiteRT's converter breaks on -1 in the place of the last size.
+        # LiteRT's converter fails on -1 as the last size.
         return tf.reshape(displacements, (self._num_vertices, 3, tf.shape(expression)[0]))
 
 

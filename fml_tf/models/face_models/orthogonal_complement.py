@@ -26,7 +26,7 @@ def graph_expression_basis(
     num_expressions, num_vertices, _ = expression_basis.shape
     normal_matrix = (skinning_matrix.T @ skinning_matrix).toarray()
     targets = expression_basis.astype(np.float64).transpose(1, 2, 0).reshape(num_vertices, -1)
-    # lstsq on the normal equations: a node that no vertex hangs on has a zero row and gets zero.
+    # lstsq on the normal equations: a node that no vertex follows has a zero row and gets zero.
     solution, *_ = np.linalg.lstsq(normal_matrix, skinning_matrix.T @ targets, rcond=1e-12)
     graph_basis = solution.reshape(-1, num_expressions)
     left, singular_values, _ = np.linalg.svd(graph_basis, full_matrices=False)

@@ -1,0 +1,79 @@
+"""`viewer.html`: one page, with all that it needs inside, that shows a reconstruction in 3D."""
+
+import base64
+import functools
+import gzip
+import html
+import json
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from fml_tf.files.atomic import write_text
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.reconstruction.reconstruction import Reconstruction
+
+_PAGE = pathlib.Path(__file__).parent / "assets" / "viewer.html"
+_JPEG_QUALITY = 88
+_DIGITS = 5  # after the point: of mm, radian and activations
+
+
+def write_viewer(
+    path: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes
+) -> None:
+    """Writes the page, atomically.
+
+    It shows the face of `glb` in the camera of the crops. A frame gives it the pose, the light and
+    the blendshapes' activations that its expression amounts to.
+
+    Args:
+      path: of the .html file.
+      reconstruction: whose frames can be stepped through, each beside its crop.
+      model: that it was made with.
+      glb: content of the `face.glb` that `output.write_face` wrote of the same person; can be
+        downloaded from the page.
+    """
+    write_text(path, viewer_page(reconstruction, model, glb))
+
+
+def viewer_page(reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes) -> str:
+    """The page that `write_viewer` writes."""
+    frames, parameters = reconstruction.frames, reconstruction.parameters
+    values = {
+        "rotation": parameters.rotation[0].numpy(),
+        "translation": parameters.translation[0].numpy(),
+        "illumination": parameters.illumination[0].numpy(),
+        "activations": parameters.expression[0].numpy() @ model.expression_basis.blendshape_weights,
+    }
+    data = {
+        "focalLength": model.camera.focal_length_px / model.camera.width,
+        "frames": [
+            {
+                "name": name,
+                "picture": _data_url(crop),
+                **{key: np.round(rows[m], _DIGITS).tolist() for key, rows in values.items()},
+            }
+            for m, (name, crop) in enumerate(zip(frames.names, frames.crops, strict=True))
+        ],
+        "glb": base64.b64encode(gzip.compress(glb, mtime=0)).decode(),
+    }
+    # No "<" may stand in the JSON: "</script>" would end it.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    before, after = _page().split("<!--DATA-->")
+    first, *others = frames.names
+    title = f"Face from {first}" + (f" and {len(others)} more" if others else "")
+    return before.replace("<!--TITLE-->", html.escape(title)) + text + after
+
+
+@functools.cache
+def _page() -> str:
+    return _PAGE.read_text(encoding="utf-8")
+
+
+def _data_url(picture: np.ndarray) -> str:
+    """[H, W, 3] uint8 RGB as a JPEG."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
