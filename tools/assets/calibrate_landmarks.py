@@ -49,7 +49,7 @@ from tools.assets.face_template_geometry import mirror_vertices
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
 from tools.landmark_renderings import LANDMARK_PARTS, face_about, render
 
-_PEOPLE = flags.DEFINE_integer("people", 150, "Rendered people, four frames each.", lower_bound=10)
+_PEOPLE = flags.DEFINE_integer("people", 80, "Rendered people, four frames each.", lower_bound=10)
 _SEED = flags.DEFINE_integer("seed", 11, "Of the people.")
 _MOVE = flags.DEFINE_bool("move", True, f"Write {DETECTED.name}.")
 _MAX_YAW = 35.0
