@@ -265,5 +265,7 @@ def test_the_landmarks_on_the_mesh_are_those_of_the_template():
     seen_from_the_front = points * (1, -1, 1)  # v grows downwards
     found = combine(points, *landmark_weights(seen_from_the_front))
     expected = template.mean_shape[template.landmark_vertices]
-    error = np.linalg.norm(found - expected, axis=1)[17:]
-    assert error.mean() < 1.2 and error.max() < 5
+    # As seen from the front: the upper lip's inner landmarks lie deep between the lips, the mesh's
+    # points on the rim that is seen.
+    error = np.linalg.norm((found - expected)[17:, :2], axis=1)
+    assert error.mean() < 0.8 and error.max() < 3
