@@ -127,6 +127,15 @@ def test_both_kinds_of_points_lie_on_the_face(face):
     assert face.confidence.min() > 0 and face.confidence.max() <= 1
 
 
+def test_upper_and_lower_lip_are_told_apart():
+    # 13 and 14 are the middles of the inner lips, which meet where the mouth is closed.
+    corners, weights = landmark_weights(np.random.default_rng(0).uniform(0, 90, (468, 2)))
+    opened = np.zeros((468, 1))
+    opened[[14, 15, 16, 17, 317, 402, 87, 178, 316, 86, 315, 85]] = 1
+    assert combine(opened, corners, weights)[60:63].max() < 0.3
+    assert combine(opened, corners, weights)[63:66].min() > 0.7
+
+
 def test_it_agrees_with_dlib_on_a_portrait(face, portrait):
     (other,) = DlibLandmarkDetector().detect(portrait)
     error = np.linalg.norm(face.landmarks - other.landmarks, axis=1)[17:]
@@ -256,5 +265,7 @@ def test_the_landmarks_on_the_mesh_are_those_of_the_template():
     seen_from_the_front = points * (1, -1, 1)  # v grows downwards
     found = combine(points, *landmark_weights(seen_from_the_front))
     expected = template.mean_shape[template.landmark_vertices]
-    error = np.linalg.norm(found - expected, axis=1)[17:]
-    assert error.mean() < 1.2 and error.max() < 5
+    # As seen from the front: the upper lip's inner landmarks lie deep between the lips, the mesh's
+    # points on the rim that is seen.
+    error = np.linalg.norm((found - expected)[17:, :2], axis=1)
+    assert error.mean() < 0.8 and error.max() < 3

@@ -49,7 +49,7 @@ from tools.assets.face_template_geometry import mirror_vertices
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
 from tools.landmark_renderings import LANDMARK_PARTS, face_about, render
 
-_PEOPLE = flags.DEFINE_integer("people", 150, "Rendered people, four frames each.", lower_bound=10)
+_PEOPLE = flags.DEFINE_integer("people", 80, "Rendered people, four frames each.", lower_bound=10)
 _SEED = flags.DEFINE_integer("seed", 11, "Of the people.")
 _MOVE = flags.DEFINE_bool("move", True, f"Write {DETECTED.name}.")
 _MAX_YAW = 35.0
@@ -62,6 +62,9 @@ _MAX_DEVIATION = 1.7
 _MAX_CONTOUR_DEVIATION = 1.9
 # Weights of a vertex that count.
 _LEAST_SHARE = 0.03
+# What drops with the jaw by more than this share of what the lower lip does is no upper lip; what
+# drops by less than the rest of it is no lower one.
+_WITH_THE_JAW = 0.7
 _KEPT = (36, 39, 48, 62, 66, 67)
 _LIDS = (37, 38, 40, 41)
 _UPPER_INNER_LIP = (61,)
@@ -111,8 +114,8 @@ def front_triangles(template: FaceTemplate) -> np.ndarray:
     return triangles[facing & (corners[..., 2].mean(axis=1) > _BACK_Z)]
 
 
-def write_dense(found: dict[str, np.ndarray], template: FaceTemplate) -> None:
-    """Writes and reports the places of the mesh's points on the template."""
+def write_dense(found: dict[str, np.ndarray], template: FaceTemplate) -> SurfacePoints:
+    """Writes, reports and returns the places of the mesh's points on the template."""
     seen = np.isfinite(found["dense"][:, 0, 0])
     dense, vertices = found["dense"][seen], found["vertices"][seen]
     places = fit_surface_points(dense, vertices, front_triangles(template))
@@ -135,22 +138,39 @@ def write_dense(found: dict[str, np.ndarray], template: FaceTemplate) -> None:
         f" constant part {np.linalg.norm(constant, axis=1).mean():.2f} mm,"
         f" asymmetry at most {np.linalg.norm(gap, axis=1).max():.2f} mm"
     )
+    return places
 
 
-def write_mesh_landmarks(found: dict[str, np.ndarray], template: FaceTemplate) -> None:
+def write_mesh_landmarks(
+    found: dict[str, np.ndarray], template: FaceTemplate, mesh_places: SurfacePoints
+) -> None:
     """Writes and reports the places of the 66 landmarks on the mesh."""
     seen = np.isfinite(found["dense"][:, 0, 0])
     mesh, vertices = found["dense"][seen], found["vertices"][seen]
     triangles = mesh_topology()["triangles"].astype(int)
 
-    def places(numbers: np.ndarray) -> SurfacePoints:
+    def places(numbers: np.ndarray, triangles: np.ndarray) -> SurfacePoints:
         unique, inverse = np.unique(numbers, return_inverse=True)
         fit = fit_surface_points(vertices[:, unique], mesh, triangles)
         inverse = inverse.reshape(numbers.shape)
         return SurfacePoints(fit.corners[inverse], fit.weights[inverse], fit.cost[inverse])
 
-    inner = places(template.landmark_vertices[NUM_CONTOUR_LANDMARKS:])
-    contour = places(template.contour_candidates)
+    # Closed lips lie in one place, but a landmark of one is no point of the other: they part when
+    # the jaw drops.
+    drops = np.linalg.norm(template.mouth_opening, axis=1)
+    inner_vertices = template.landmark_vertices[NUM_CONTOUR_LANDMARKS:]
+    share = drops[inner_vertices] / drops[inner_vertices].max()
+    mesh_share = mesh_places.of(drops[:, None])[:, 0] / drops[inner_vertices].max()
+    stays = triangles[(mesh_share[triangles] < _WITH_THE_JAW).all(axis=1)]
+    goes = triangles[(mesh_share[triangles] > 1 - _WITH_THE_JAW).all(axis=1)]
+    upper, lower = (places(inner_vertices, part) for part in (stays, goes))
+    inner = SurfacePoints(
+        *(
+            np.where((share > 0.5).reshape(-1, *[1] * (of_upper.ndim - 1)), of_lower, of_upper)
+            for of_upper, of_lower in zip(vars(upper).values(), vars(lower).values())
+        )
+    )
+    contour = places(template.contour_candidates, triangles)
     chosen = []
     for costs in contour.cost:
         kept = np.flatnonzero(costs < _MAX_CONTOUR_DEVIATION)
@@ -238,8 +258,8 @@ def main(_):
     """Calibrates."""
     template = load_makehuman()
     found = gather()
-    write_dense(found, template)
-    write_mesh_landmarks(found, template)
+    mesh_places = write_dense(found, template)
+    write_mesh_landmarks(found, template, mesh_places)
     report_constants(found)
     if _MOVE.value:
         write_detected(found, template)

@@ -184,7 +184,7 @@ def draw(image: np.ndarray, detectors: dict[str, LandmarkDetector]) -> np.ndarra
     scale = _TILE / width
     move = np.array([[scale, 0, _TILE / 2 - scale * middle[0]], [0, scale, 0]])
     move[1, 2] = _TILE / 2 - scale * middle[1]
-    tile = cv2.warpAffine(image, move, (_TILE, _TILE), flags=cv2.INTER_AREA)
+    tile = cv2.warpAffine(image, move, (_TILE, _TILE), borderMode=cv2.BORDER_REPLICATE)
 
     def dots(points: np.ndarray, colour: tuple[int, int, int], radius: int) -> None:
         for u, v in points[:, :2] @ move[:, :2].T + move[:, 2]:
