@@ -10,7 +10,8 @@ with exactly the losses of a run that was not stopped. Watch it with
 
 OUTPUT_DIR holds the saved models `best` (by the objective on the split 'validation') and `last`,
 `config.json`, checkpoints to resume from, and at the end `metrics.json` and `report.html`, measured
-on the split 'test'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
+on the split 'test'. With --initial_checkpoint, `metrics_before.json` holds the errors of its model
+on the split 'validation'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
 """
 
 import os
@@ -70,21 +71,24 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     if not is_chief(strategy):
         builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
-    split = "test" if "test" in builder.info.splits else "train"
-    validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
 
-    def measure() -> dict:
+    def measure(split: str) -> dict:
+        # Clips of a user's own are not split.
+        split = split if split in builder.info.splits else "train"
+        validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
         return {**validator.run(progress=True), "split": split}
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
-        write_json(os.path.join(output_dir, "metrics_before.json"), measure())
+        # The split 'test' is for the end alone.
+        before = measure("validation")
+        write_json(os.path.join(output_dir, "metrics_before.json"), before)
     trainer.run(start)
     trained = time.monotonic()
     if not trainer.is_chief:
         return {}
     trainer.load_best()
     metrics = {
-        **measure(),
+        **measure("test"),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
         "steps": trainer.schedule.total_steps,
         "versions": {
@@ -96,7 +100,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         },
     }
     write_json(os.path.join(output_dir, "metrics.json"), metrics)
-    write_report(output_dir, trainer, builder, split, metrics)
+    write_report(output_dir, trainer, builder, metrics["split"], metrics)
     return metrics
 
 

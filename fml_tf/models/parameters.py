@@ -77,7 +77,8 @@ class ParameterLayout:
                 part -= parameter.offset
             if parameter.scale is not None:
                 part /= parameter.scale
-            if (rank := len(parameter.shape)) != 1:
+            rank = len(parameter.shape)
+            if rank != 1:
                 shape = tf.concat([tf.shape(part)[:-rank], [parameter.size]], axis=0)
                 part = tf.reshape(part, shape)
             parts.append(part)
