@@ -26,7 +26,7 @@ from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.reconstruction.inputs import is_video
-from fml_tf.reconstruction.output import write_face
+from fml_tf.reconstruction.output import face_glb
 from fml_tf.reconstruction.reconstruction import reconstruct
 from fml_tf.reconstruction.viewer import viewer_page
 
@@ -56,12 +56,7 @@ def viewer_of(paths: Sequence[str], model: FaceReconstructor, detector: Landmark
                 raise ValueError(f"{path} is a clip: give it alone, or photos only")
     source = paths[0] if len(paths) == 1 else paths
     person = reconstruct(source, model, max_frames=MAX_FRAMES, detector=detector)
-    identity = person.faces.identity
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "face.glb")
-        neutral, albedo = identity.neutral_vertices[..., 0], identity.albedo[..., 0]
-        write_face(path, neutral.numpy(), albedo.numpy(), model.template)
-        return viewer_page(person, model, path.read_bytes())
+    return viewer_page(person, model, face_glb(person, model))
 
 
 def build_page(model: FaceReconstructor, detector: LandmarkDetector) -> gradio.Blocks:
