@@ -19,7 +19,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio
 from absl import app, flags
 
-from fml_tf.command_line import one_line_errors
+from fml_tf.command_line import first_line, one_line_errors
 from fml_tf.files.names import printable
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import load_model
@@ -73,7 +73,7 @@ def build_page(model: FaceReconstructor, detector: LandmarkDetector) -> gradio.B
                 f' style="width: 100%; height: 90vh; border: 0" srcdoc="{page}"></iframe>'
             )
         except (OSError, ValueError) as error:
-            message = printable(str(error)).splitlines()[0]
+            message = printable(first_line(error))
             for path in paths:
                 message = message.replace(path, pathlib.Path(path).name)
             shown = f'<p role="alert"><strong>{html.escape(message)}</strong></p>'
