@@ -125,6 +125,9 @@ def test_driven_by_a_video_in_the_light_of_a_photo(run, portrait, tmp_path, caps
     shutil.rmtree(out)
     assert_refused(run, tmp_path, capsys, "not a video", input=portrait, drive=portrait)
     none = tmp_path / "none.jpg"
+    assert_refused(  # before any work
+        run, tmp_path, capsys, "not a video", input=portrait, drive=portrait, checkpoint=none
+    )
     assert_refused(run, tmp_path, capsys, "no such file", input=portrait, light=none)
 
 
