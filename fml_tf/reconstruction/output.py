@@ -21,7 +21,8 @@ from fml_tf.structures import DecodedFaces
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
 OUTPUT_FILES = (
     "identity.obj",
-    "frame_[0-9][0-9][0-9][0-9]*.obj",
+    "frame_[0-9][0-9][0-9][0-9].obj",
+    "frame_[0-9][0-9][0-9][0-9][0-9].obj",
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
