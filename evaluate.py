@@ -200,14 +200,12 @@ def read_results(directory: str, protocol: Protocol) -> dict:
     with open(path, encoding="utf-8") as file:
         try:
             results = json.load(file)
-            theirs = results["identity"]
+            theirs = (results["identity"]["dataset"], results["identity"]["settings"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not results of an evaluation: {error!r}") from None
     ours = (protocol.name, dict(protocol.settings))
-    if (theirs["dataset"], theirs["settings"]) != ours:
-        raise ValueError(
-            f"{path}: results of {theirs['dataset']} {theirs['settings']}, not of {ours}"
-        )
+    if theirs != ours:
+        raise ValueError(f"{path}: results of {theirs}, not of {ours}")
     return results
 
 

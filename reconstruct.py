@@ -27,6 +27,7 @@ from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.reconstruction.edits import drive, relight
+from fml_tf.reconstruction.inputs import is_video
 from fml_tf.reconstruction.output import (
     OUTPUT_FILES,
     check_apart,
@@ -111,6 +112,8 @@ def reconstruct(options: flags.FlagValues) -> None:
             if not os.path.exists(path):
                 raise FileNotFoundError(f"--{flag}={path}: no such file")
             check_apart(path, options.output_dir)
+    if options.drive is not None and not is_video(options.drive):
+        raise ValueError(f"--drive={options.drive}: not a video")
     model = load_model(options.checkpoint, options.rendering_backend)
     read = functools.partial(
         reconstruct_person,
@@ -124,8 +127,6 @@ def reconstruct(options: flags.FlagValues) -> None:
     face = read(options.input)
     light = read(options.light) if options.light is not None else None
     driver = read(options.drive) if options.drive is not None else None
-    if driver is not None and driver.scan is None:
-        raise ValueError(f"--drive={options.drive}: not a video")
     with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, face, model)
         if face.scan is not None:

@@ -27,10 +27,14 @@ def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
         sys.stdout.flush()  # a full disk shows here, not when Python ends
     except (OSError, ValueError, *more) as error:
         logging.debug("where it failed:", exc_info=True)
-        line = next(iter(str(error).splitlines()), "") or repr(error)
-        print(f"{script}: {line}", file=sys.stderr)
+        print(f"{script}: {first_line(error)}", file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # Python would try once more when it ends, and complain again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).splitlines()), "") or repr(error)

@@ -19,14 +19,14 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio
 from absl import app, flags
 
-from fml_tf.command_line import one_line_errors
+from fml_tf.command_line import first_line, one_line_errors
 from fml_tf.files.names import printable
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import load_model
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.reconstruction.inputs import is_video
-from fml_tf.reconstruction.output import write_face
+from fml_tf.reconstruction.output import face_glb
 from fml_tf.reconstruction.reconstruction import reconstruct
 from fml_tf.reconstruction.viewer import viewer_page
 
@@ -56,12 +56,7 @@ def viewer_of(paths: Sequence[str], model: FaceReconstructor, detector: Landmark
                 raise ValueError(f"{path} is a clip: give it alone, or photos only")
     source = paths[0] if len(paths) == 1 else paths
     person = reconstruct(source, model, max_frames=MAX_FRAMES, detector=detector)
-    identity = person.faces.identity
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "face.glb")
-        neutral, albedo = identity.neutral_vertices[..., 0], identity.albedo[..., 0]
-        write_face(path, neutral.numpy(), albedo.numpy(), model.template)
-        return viewer_page(person, model, path.read_bytes())
+    return viewer_page(person, model, face_glb(person, model))
 
 
 def build_page(model: FaceReconstructor, detector: LandmarkDetector) -> gradio.Blocks:
@@ -78,7 +73,7 @@ def build_page(model: FaceReconstructor, detector: LandmarkDetector) -> gradio.B
                 f' style="width: 100%; height: 90vh; border: 0" srcdoc="{page}"></iframe>'
             )
         except (OSError, ValueError) as error:
-            message = printable(str(error)).splitlines()[0]
+            message = printable(first_line(error))
             for path in paths:
                 message = message.replace(path, pathlib.Path(path).name)
             shown = f'<p role="alert"><strong>{html.escape(message)}</strong></p>'

@@ -270,6 +270,8 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
     refused("holds no model", checkpoint=tmp_path)
     refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")
     refused("no such results", compare=tmp_path)
+    (tmp_path / "results.json").write_text('{"identity": {}}')
+    refused("results.json: not results of an evaluation", compare=tmp_path)
     open_output(tmp_path / "used", {"dataset": "another"})
     (tmp_path / "used" / "cases.txt").write_text("a\n")
     refused("holds scores of another dataset", output_dir=tmp_path / "used")

@@ -161,11 +161,17 @@ def test_the_client_tells_what_the_server_said(urls):
             client.connect(url).predict("identity", {})
 
 
-@pytest.mark.parametrize("answer", (b"", b"<html>", b"\xff", b"[1]", b"{}", b'{"outputs": [1]}'))
-def test_the_client_tells_what_is_no_answer(answer):
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        *((200, text) for text in (b"", b"<html>", b"\xff", b"[1]", b"{}", b'{"outputs": [1]}')),
+        (502, b'{"error": {"code": 502}}'),
+    ],
+)
+def test_the_client_tells_what_is_no_answer(status, answer):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            self.send_response(200)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(answer)
 

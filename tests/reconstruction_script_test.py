@@ -125,6 +125,9 @@ def test_driven_by_a_video_in_the_light_of_a_photo(run, portrait, tmp_path, caps
     shutil.rmtree(out)
     assert_refused(run, tmp_path, capsys, "not a video", input=portrait, drive=portrait)
     none = tmp_path / "none.jpg"
+    assert_refused(  # before any work
+        run, tmp_path, capsys, "not a video", input=portrait, drive=portrait, checkpoint=none
+    )
     assert_refused(run, tmp_path, capsys, "no such file", input=portrait, light=none)
 
 
@@ -188,9 +191,12 @@ def test_a_full_disk_is_told_and_the_earlier_run_stays(run, tmp_path, capsys):
 
 def test_overwrite_runs_again_in_the_shells_own_folder(run, portrait, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "frame_0009.obj").write_text("of an earlier run")
+    for name in ("frame_0009.obj", "frame_10009.obj", "frame_0009_smoothed.obj"):
+        (tmp_path / "out" / name).write_text("of an earlier run")
     monkeypatch.chdir(tmp_path / "out")
     run("--overwrite", input=portrait, output_dir=".")
     assert os.path.samefile(".", tmp_path / "out")
     assert not (tmp_path / "out" / "frame_0009.obj").exists()
+    assert not (tmp_path / "out" / "frame_10009.obj").exists()
+    assert (tmp_path / "out" / "frame_0009_smoothed.obj").exists()  # somebody's own
     assert (tmp_path / "out" / "identity.obj").exists()

@@ -20,17 +20,17 @@ def markdown(protocol: Protocol, result: dict) -> str:
     if any("distances" in m for m in methods.values()):
         cells = [_distances_cell(m.get("distances")) for m in methods.values()]
         lines += _row("all points", "mm", *cells)
+    legend = (
+        "Mean ± SD over cases [95 % interval of the mean, by people]; "
+        "all points: median, mean ± SD."
+    )
     if explained := result.get("r2"):
+        legend += " R²: 1 less the squared error over that of the training people's mean."
         cells = [f"{explained[name]:.3f}" if name in explained else "–" for name in methods]
         lines += _row(f"R² of `{protocol.measures[0].name}`", "", *cells)
     lines += _row("cases", "", *[str(m["cases"]) for m in methods.values()])
     lines += _row("failed trials", "", *[_failures_cell(m) for m in methods.values()])
-    lines += [
-        "",
-        "Mean ± SD over cases [95 % interval of the mean, by people]; "
-        "all points: median, mean ± SD. "
-        "R²: 1 less the squared error over that of the training people's mean.",
-    ]
+    lines += ["", legend]
     lines += [f"- `{m.name}`: {m.meaning}" for m in protocol.measures]
     lines += [f"- `{name}`: {m['note']}" for name, m in methods.items() if m["note"]]
     lines += _quoted(protocol.name)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from fml_tf.command_line import first_line
 from fml_tf.evaluation.predictions import Prediction
 from fml_tf.evaluation.predictors import Method
 from fml_tf.evaluation.protocols.base import Case, Protocol, Score
@@ -202,5 +203,4 @@ def _case_path(output_dir, method, name):
 
 
 def _reason(error, data_dir):
-    line = (str(error) or repr(error)).splitlines()[0]
-    return line.replace(f"{pathlib.Path(data_dir)}{os.sep}", "")
+    return first_line(error).replace(f"{pathlib.Path(data_dir)}{os.sep}", "")

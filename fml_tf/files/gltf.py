@@ -4,13 +4,10 @@ glTF's unit is the metre and its colours are linear: positions are written in me
 albedo is converted. Its axes are those of our model space (y up, z out of the face).
 """
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import pygltflib
-
-from fml_tf.files.atomic import atomic_path
 
 METRES_PER_MM = 1e-3
 
@@ -21,8 +18,7 @@ def srgb_to_linear(colours: np.ndarray) -> np.ndarray:
     return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
 
 
-def write_glb(
-    path: str | os.PathLike,
+def glb_bytes(
     vertices: np.ndarray,
     triangles: np.ndarray,
     albedo: np.ndarray,
@@ -31,14 +27,13 @@ def write_glb(
     blendshapes: np.ndarray | None = None,
     blendshape_normals: np.ndarray | None = None,
     blendshape_names: Sequence[str] = (),
-) -> None:
-    """Writes one mesh with vertex colours and morph targets, atomically.
+) -> bytes:
+    """One mesh with vertex colours and morph targets.
 
     Morph targets are sparse accessors: a face unit moves few of the vertices. Their names go to
     `mesh.extras.targetNames`, where every importer looks for them.
 
     Args:
-      path: of the .glb file.
       vertices: [V, 3] mm, model space.
       triangles: [F, 3], counter-clockwise seen from outside.
       albedo: [V, 3] sRGB in [0, 1]; clipped. Written as linear `COLOR_0`.
@@ -47,6 +42,9 @@ def write_glb(
       blendshapes: [K, V, 3] mm, displacements at activation 1.
       blendshape_normals: [K, V, 3] change of the normals at activation 1.
       blendshape_names: K names.
+
+    Returns:
+      The content of a .glb file.
     """
     blob = _Blob()
     vertices = np.float32(vertices * METRES_PER_MM)
@@ -91,8 +89,7 @@ def write_glb(
         buffers=[pygltflib.Buffer(byteLength=len(blob.data))],
     )
     gltf.set_binary_blob(bytes(blob.data))
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(b"".join(gltf.save_to_bytes()))
+    return b"".join(gltf.save_to_bytes())
 
 
 class _Blob:

@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from trimesh.exchange.obj import export_obj
 
-from fml_tf.files.atomic import atomic_path
+from fml_tf.files.atomic import write_bytes, write_text
 from fml_tf.files.images import to_bytes
 
 # It logs every mesh of quads that it cuts into triangles.
@@ -39,8 +39,7 @@ def write_obj(
     """
     mesh = _mesh(vertices, triangles, colours)
     text = export_obj(mesh, include_normals=False, include_texture=False, digits=6, header="fml-tf")
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
+    write_text(path, text)
 
 
 def write_ply(
@@ -51,8 +50,7 @@ def write_ply(
 ) -> None:
     """Writes a binary PLY (float32 positions, uint8 colours), atomically; as `write_obj`."""
     data = _mesh(vertices, triangles, colours).export(file_type="ply", vertex_normal=False)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(path, data)
 
 
 def read_mesh(path: str | os.PathLike) -> trimesh.Trimesh:

@@ -8,12 +8,12 @@ models, are converted. `fml_tf.load_model` and all scripts read what is written.
 
 import dataclasses
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.models.old_runs import is_old_run, load_old_run
 from fml_tf.models.saving import (
     BEST,
@@ -68,14 +68,11 @@ def save(source: str, directory: str, options: flags.FlagValues) -> None:
 
 def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
     """Saves; one line and exit code 2 say what cannot be used."""
-    try:
+    with one_line_errors("save"):
         if len(arguments) != 3:
             raise ValueError("give two arguments: a run or a model, and the folder to write")
         save(arguments[1], arguments[2], options)
-    except (OSError, ValueError) as error:
-        print(f"save: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
-    print(f"Wrote {arguments[2]}")
+        print(f"Wrote {arguments[2]}")
 
 
 if __name__ == "__main__":

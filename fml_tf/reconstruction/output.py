@@ -7,22 +7,22 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.files.atomic import atomic_path, write_array, write_image
-from fml_tf.files.gltf import write_glb
+from fml_tf.files.atomic import atomic_path, write_array, write_bytes, write_image, write_text
+from fml_tf.files.gltf import glb_bytes
 from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.edits import frontal_neutral, relight
 from fml_tf.reconstruction.reconstruction import Reconstruction
-from fml_tf.reconstruction.viewer import write_viewer
+from fml_tf.reconstruction.viewer import viewer_page
 from fml_tf.rendering.pictures import BACKGROUND, render_frame_pictures
 from fml_tf.structures import DecodedFaces
-from fml_tf.template.face_template import FaceTemplate
 
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
 OUTPUT_FILES = (
     "identity.obj",
-    "frame_[0-9][0-9][0-9][0-9]*.obj",
+    "frame_[0-9][0-9][0-9][0-9].obj",
+    "frame_[0-9][0-9][0-9][0-9][0-9].obj",
     "landmarks_3d.npy",
     "parameters.npz",
     "face.glb",
@@ -71,10 +71,10 @@ def write_reconstruction(
         write_obj(path, vertices[..., m], template.triangles, colours[..., m])
     write_array(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
     write_parameters(directory / "parameters.npz", reconstruction, model)
-    write_face(directory / "face.glb", identity, albedo, template)
+    glb = face_glb(reconstruction, model)
+    write_bytes(directory / "face.glb", glb)
+    write_text(directory / "viewer.html", viewer_page(reconstruction, model, glb))
     write_image(directory / "overview.png", overview(reconstruction, model))
-    glb = (directory / "face.glb").read_bytes()
-    write_viewer(directory / "viewer.html", reconstruction, model, glb)
 
 
 def write_parameters(
@@ -95,26 +95,18 @@ def write_parameters(
         )
 
 
-def write_face(
-    path: str | os.PathLike, identity: np.ndarray, albedo: np.ndarray, template: FaceTemplate
-) -> None:
-    """Writes the neutral face with the template's blendshapes as a binary glTF.
-
-    Args:
-      path: of the .glb file.
-      identity: [V, 3] mm, model space.
-      albedo: [V, 3] sRGB.
-      template: gives triangles, UVs and blendshapes.
-    """
+def face_glb(reconstruction: Reconstruction, model: FaceReconstructor) -> bytes:
+    """The person's neutral face with the template's blendshapes, as the content of a .glb file."""
+    template, person = model.template, reconstruction.faces.identity
+    identity = person.neutral_vertices[..., 0].numpy()
     one_ring = build_one_ring(template.triangles, template.num_vertices)
     poses = np.concatenate([identity[None], identity + template.blendshapes])
     normals = vertex_normals(tf.constant(poses.transpose(1, 2, 0)), one_ring)
     normals = normals.numpy().transpose(2, 0, 1)
-    write_glb(
-        path,
+    return glb_bytes(
         identity,
         template.triangles,
-        albedo,
+        person.albedo[..., 0].numpy(),
         normals[0],
         template.uv,
         template.blendshapes,

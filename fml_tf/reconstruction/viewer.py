@@ -5,13 +5,11 @@ import functools
 import gzip
 import html
 import json
-import os
 import pathlib
 
 import cv2
 import numpy as np
 
-from fml_tf.files.atomic import write_text
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.reconstruction import Reconstruction
 
@@ -20,26 +18,17 @@ _JPEG_QUALITY = 88
 _DIGITS = 5  # after the point: of mm, radian and activations
 
 
-def write_viewer(
-    path: str | os.PathLike, reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes
-) -> None:
-    """Writes the page, atomically.
+def viewer_page(reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes) -> str:
+    """The page.
 
     It shows the face of `glb` in the camera of the crops. A frame gives it the pose, the light and
     the blendshapes' activations that its expression amounts to.
 
     Args:
-      path: of the .html file.
       reconstruction: whose frames can be stepped through, each beside its crop.
       model: that it was made with.
-      glb: content of the `face.glb` that `output.write_face` wrote of the same person; can be
-        downloaded from the page.
+      glb: of `output.face_glb` for the same person; can be downloaded from the page.
     """
-    write_text(path, viewer_page(reconstruction, model, glb))
-
-
-def viewer_page(reconstruction: Reconstruction, model: FaceReconstructor, glb: bytes) -> str:
-    """The page that `write_viewer` writes."""
     frames, parameters = reconstruction.frames, reconstruction.parameters
     values = {
         "rotation": parameters.rotation[0].numpy(),

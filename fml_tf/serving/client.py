@@ -206,7 +206,8 @@ def _json_error(body):
 
 
 def _first_line(text):
-    return (text.splitlines() or ["no reason given"])[0]
+    # Proxies before a server may answer with an object, and gRPC with nothing.
+    return (str(text or "").splitlines() or ["no reason given"])[0]
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:

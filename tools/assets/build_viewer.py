@@ -12,11 +12,11 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import write_bytes
 
 SOURCES = pathlib.Path(__file__).parent / "viewer"
@@ -76,12 +76,10 @@ def main(arguments):
     """Writes the asset and prints its size and hash for PROVENANCE.md."""
     if arguments[1:]:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
-    try:
+    with one_line_errors("build_viewer", subprocess.CalledProcessError):
         page = build_page().encode()
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        sys.exit(f"build_viewer: {error}")
-    write_bytes(flags.FLAGS.output, page)
-    print(f"{len(page)} bytes, sha256 {hashlib.sha256(page).hexdigest()}")
+        write_bytes(flags.FLAGS.output, page)
+        print(f"{len(page)} bytes, sha256 {hashlib.sha256(page).hexdigest()}")
 
 
 if __name__ == "__main__":
