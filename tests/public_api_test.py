@@ -13,6 +13,7 @@ import fml_tf
 from fml_tf.config import ModelConfig
 from fml_tf.models.building import build_model
 from fml_tf.models.saving import save_model
+from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
 from tools.export.write_random_checkpoint import randomise
 
@@ -53,6 +54,8 @@ def test_photos_as_arrays_and_as_files_give_the_same_face(saved, portrait, tmp_p
     np.testing.assert_array_equal(
         of_file.faces.identity.neutral_vertices, of_array.faces.identity.neutral_vertices
     )
+    chosen = fml_tf.reconstruct(path, model, detector=make_landmark_detector("auto"))
+    np.testing.assert_array_equal(of_file.frames.crops, chosen.frames.crops)  # as reconstruct.py
     two = fml_tf.reconstruct([portrait, path], model)
     assert two.faces.vertices.shape[-1] == 2 and two.scan is None
     with pytest.raises(ValueError, match="none of 1 photos is a photo with a usable face"):

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.models.reconstructor import FaceReconstructor
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
+from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, prepare_image
 from fml_tf.reconstruction.inputs import (
     FaceFrames,
@@ -60,7 +61,7 @@ def reconstruct(
       max_frames: use at most this many photos, or frames from the start of a video; 0 uses all.
       min_face_size: least width of a face's crop (the face and some margin) in the image, px.
       min_confidence: least mean confidence of a face's landmarks.
-      detector: finds faces and landmarks; dlib's, if not given.
+      detector: finds faces and landmarks; that of `make_landmark_detector()`, if not given.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -68,7 +69,7 @@ def reconstruct(
     """
     prepare = functools.partial(
         prepare_image,
-        detector=detector or DlibLandmarkDetector(),
+        detector=detector or make_landmark_detector(),
         template_landmarks=model.template.mean_shape[model.template.landmark_vertices],
         settings=CropSettings.of_model(model.config, min_face_size, min_confidence),
     )

@@ -33,7 +33,8 @@ from fml_tf.files.folders import probe_directory
 from fml_tf.files.images import read_image, to_bytes
 from fml_tf.files.names import printable
 from fml_tf.geometry.crop import DEFAULT_MARGIN, DEFAULT_SIZE, crop_image
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector, LandmarkDetector
+from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings, FaceError, find_face
 
 
@@ -246,7 +247,9 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
             raise ValueError("name one or more photos of one person")
         folder = probe_directory(options.output_dir)
         photos = {path: read_image(path) for path in paths}
-        outputs = reconstruct_photos(connect(options.url), photos, DlibLandmarkDetector(), settings)
+        outputs = reconstruct_photos(
+            connect(options.url), photos, make_landmark_detector(), settings
+        )
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / "face.npz") as path:
             np.savez_compressed(path, **outputs)
