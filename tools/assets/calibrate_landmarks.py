@@ -44,8 +44,8 @@ from fml_tf.template.dense_landmarks import ASSET
 from fml_tf.template.face_template import NUM_CONTOUR_LANDMARKS, FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 from tools.assets import face_template_marks as marks
-from tools.assets.build_face_template import DETECTED, measured_vertices, read_detected
 from tools.assets.face_template_geometry import mirror_vertices
+from tools.assets.face_template_landmarks import DETECTED, measured_vertices, read_detected
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
 from tools.landmark_renderings import LANDMARK_PARTS, face_about, render
 
