@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import subprocess
 
 import cv2
@@ -259,6 +260,7 @@ def test_a_folder_with_nothing_usable_is_one_clear_error(videos, tmp_path):
     with pytest.raises(video_faces.NoUsableClipError, match=message) as e:
         video_faces.build(folder, tmp_path / "data")
     assert "\n" not in str(e.value)
+    assert re.search(r"; the first: .*nobody\.mp4", str(e.value))
     (tmp_path / "none").mkdir()
     with pytest.raises(FileNotFoundError, match=r"none: holds no video$"):
         video_faces.build(tmp_path / "none", tmp_path / "data")

@@ -12,7 +12,7 @@ from fml_tf.synthesis.generator import SOURCE_SIZE, FrameSettings
 from fml_tf.synthesis.workers import available_processes, generate
 from fml_tf.template.makehuman import load_makehuman
 
-_FRAMES_PER_PERSON = 4
+FRAMES_PER_PERSON = 4
 SPOILED = ("as it is", "blurred", "noisy", "dark", "low resolution", "covered")
 LANDMARK_PARTS = {
     "contour": slice(0, 17),
@@ -51,9 +51,9 @@ class Rendering:
 
 def render(people: int, seed: int) -> Iterator[Rendering]:
     """Four frames of each of so many people."""
-    settings = FrameSettings(num_frames=_FRAMES_PER_PERSON, seed=seed)
+    settings = FrameSettings(num_frames=FRAMES_PER_PERSON, seed=seed)
     for _, (example,) in generate(settings, range(people), 1, available_processes()):
-        for frame in range(_FRAMES_PER_PERSON):
+        for frame in range(FRAMES_PER_PERSON):
             yield _rendering(example, frame)
 
 

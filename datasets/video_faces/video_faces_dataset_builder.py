@@ -92,8 +92,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         video_dir = pathlib.Path(dl_manager.manual_dir)
-        videos, skipped = find_videos(video_dir)
-        clips_of_person = collections.defaultdict(list)
+        videos, others = find_videos(video_dir)
+        clips_of_person, skipped = collections.defaultdict(list), {}
         for number, clip in enumerate(self._prepare(videos)):
             name = _name(clip.path, video_dir)
             if clip.reason is None:
@@ -103,7 +103,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 clips_of_person[_person(name)].append(waiting)
             else:
                 skipped[name] = (clip.reason, printable(clip.message))
-        self._report(video_dir, skipped, bool(clips_of_person))
+        # Videos first: where none is good, the message names the first of them.
+        self._report(video_dir, skipped | others, bool(clips_of_person))
         return {
             split: self._generate_examples({person: clips_of_person[person] for person in people})
             for split, people in _split(clips_of_person, self.builder_config.test_fraction).items()

@@ -10,6 +10,7 @@ import trimesh
 from scipy.sparse.linalg import splu
 
 from fml_tf.geometry.alignment import procrustes
+from fml_tf.geometry.robust import tukey_weights, tukey_width
 from fml_tf.geometry.surface import Surface
 from fml_tf.geometry.topology import boundary_edges, vertex_adjacency
 
@@ -20,7 +21,8 @@ _ROUNDS = 3
 _SLIDING = 0.02
 # A point and its place on the scan must face the same way, to within 60 degrees.
 _LEAST_COSINE = 0.5
-_TUKEY, _MAD_TO_SIGMA, _LEAST_SIGMA = 4.685, 1.4826, 0.3
+# Least spread of the distances that count, mm.
+_LEAST_SIGMA = 0.3
 # A vertex has a place if the scan is that near to it in the end.
 _REACH = 2.0
 
@@ -159,5 +161,4 @@ def _correspond(part, shape, scan):
 def _biweight(distances, fits):
     if not fits.any():
         return np.zeros(len(distances))
-    width = _TUKEY * max(_MAD_TO_SIGMA * np.median(distances[fits]), _LEAST_SIGMA)
-    return fits * np.maximum(0.0, 1.0 - (distances / width) ** 2) ** 2
+    return fits * tukey_weights(distances, tukey_width(np.median(distances[fits]), _LEAST_SIGMA))

@@ -4,11 +4,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fml_tf.geometry.alignment import Similarity
+from fml_tf.geometry.robust import tukey_weights, tukey_width
 from fml_tf.geometry.surface import Surface
 
-# Tukey's biweight: 95 % efficient on Gaussian residuals, and no weight at all beyond.
-_TUKEY = 4.685
-_MAD_TO_SIGMA = 1.4826
 # Least spread of the residuals, over the extent of the points: points that lie on the surface to
 # rounding would otherwise call each other outliers.
 _LEAST_SIGMA = 1e-4
@@ -66,10 +64,10 @@ def fit_surface(
     fit = initial
     feet, directions, distances = _correspond(surface, points, fit)
     for _ in range(max_iterations):
-        sigma = _MAD_TO_SIGMA * _weighted_median(distances, weights)
-        width = _TUKEY * max(sigma, _LEAST_SIGMA * extent) if robust else np.inf
+        median = _weighted_median(distances, weights)
+        width = tukey_width(median, _LEAST_SIGMA * extent) if robust else np.inf
         cost = weights @ _cost(distances, width)
-        influence = weights * np.maximum(0.0, 1.0 - (distances / width) ** 2) ** 2
+        influence = weights * tukey_weights(distances, width)
         step = _gauss_newton_step(feet, directions, distances, influence, extent, with_scale)
         for _ in range(_MAX_HALVINGS):
             moved = _move(fit, step, feet.mean(axis=0), extent)

@@ -64,7 +64,7 @@ class CropSettings:
     focal_length: float = 4.5
 
     @classmethod
-    def of_model(cls, config: ModelConfig, min_width: int, min_confidence: float):
+    def of_model(cls, config: ModelConfig, min_width: int, min_confidence: float) -> "CropSettings":
         """The crops that a model takes, with the given thresholds."""
         return cls(
             config.crop_margin, config.crop_size, min_width, min_confidence, config.focal_length

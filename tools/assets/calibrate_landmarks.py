@@ -44,10 +44,10 @@ from fml_tf.template.dense_landmarks import ASSET
 from fml_tf.template.face_template import NUM_CONTOUR_LANDMARKS, FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 from tools.assets import face_template_marks as marks
-from tools.assets.build_face_template import DETECTED, measured_vertices, read_detected
 from tools.assets.face_template_geometry import mirror_vertices
+from tools.assets.face_template_landmarks import DETECTED, measured_vertices, read_detected
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
-from tools.landmark_renderings import LANDMARK_PARTS, face_about, render
+from tools.landmark_renderings import FRAMES_PER_PERSON, LANDMARK_PARTS, face_about, render
 
 _PEOPLE = flags.DEFINE_integer("people", 80, "Rendered people, four frames each.", lower_bound=10)
 _SEED = flags.DEFINE_integer("seed", 11, "Of the people.")
@@ -87,7 +87,7 @@ def gather() -> dict[str, np.ndarray]:
     }
     found = {name: [] for name in mirrors}
     pictures = render(_PEOPLE.value, _SEED.value)
-    for picture in tqdm.tqdm(pictures, total=4 * _PEOPLE.value, mininterval=5):
+    for picture in tqdm.tqdm(pictures, total=FRAMES_PER_PERSON * _PEOPLE.value, mininterval=5):
         if abs(picture.yaw) > _MAX_YAW:
             continue
         found["vertices"].append(picture.mm * picture.positions)

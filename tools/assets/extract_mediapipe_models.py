@@ -10,10 +10,6 @@ from the edges that the wheel's `face_mesh_connections.py` lists one triangle af
 import ast
 import hashlib
 import pathlib
-import subprocess
-import sys
-import tempfile
-import zipfile
 
 import cv2
 import numpy as np
@@ -22,9 +18,14 @@ from scipy.optimize import linear_sum_assignment
 from skimage import data
 
 from fml_tf.preprocessing.litert import ASSETS, LiteRtModel
+from tools.assets.wheels import open_wheel
 
 WHEEL = "mediapipe==0.10.21"
-PLATFORM = "manylinux_2_28_x86_64"
+PLATFORM = (
+    "--only-binary=:all:",
+    "--platform=manylinux_2_28_x86_64",
+    "--python-version=3.11",
+)
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 MODELS = (
     "mediapipe/modules/face_detection/face_detection_short_range.tflite",
@@ -71,26 +72,13 @@ def mirror_points(model: LiteRtModel) -> np.ndarray:
     return mirror
 
 
-def download(folder: str) -> pathlib.Path:
-    """Fetches the wheel with pip into a folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += [f"--platform={PLATFORM}", "--python-version=3.11", f"--dest={folder}", WHEEL]
-    subprocess.run(command, check=True)
-    return next(pathlib.Path(folder).glob("mediapipe-*.whl"))
-
-
 def main(_):
     """Writes the files."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(_WHEEL.value) if _WHEEL.value else download(folder)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest != WHEEL_SHA256:
-            raise ValueError(f"{path}: sha256 is {digest}, expected {WHEEL_SHA256} ({WHEEL})")
-        output = pathlib.Path(_OUTPUT.value)
-        with zipfile.ZipFile(path) as wheel:
-            files = {name.rsplit("/", 1)[1]: wheel.read(name) for name in MODELS}
-            files["LICENSE.mediapipe"] = wheel.read(LICENCE)
-            triangles = mesh_triangles(wheel.read(CONNECTIONS).decode())
+    output = pathlib.Path(_OUTPUT.value)
+    with open_wheel(WHEEL, WHEEL_SHA256, _WHEEL.value, PLATFORM) as wheel:
+        files = {name.rsplit("/", 1)[1]: wheel.read(name) for name in MODELS}
+        files["LICENSE.mediapipe"] = wheel.read(LICENCE)
+        triangles = mesh_triangles(wheel.read(CONNECTIONS).decode())
     for name, content in files.items():
         (output / name).write_bytes(content)
         print(f"{name}: {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")

@@ -30,7 +30,7 @@ from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.structures import NUM_LANDMARKS
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
-from tools.landmark_renderings import SPOILED, spoil
+from tools.landmark_renderings import SPOILED, face_about, spoil
 
 _PEOPLE = flags.DEFINE_integer("people", 60, "Rendered people.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 2026, "Of people and degradations.")
@@ -76,11 +76,10 @@ def measure() -> Measurements:
         for encoded, truth in zip(example["frames"], example["true_landmarks"], strict=True):
             clean = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
             for kind in SPOILED:
-                faces = detector.detect(spoil(clean, truth, kind, rng))
-                faces = [face for face in faces if face.box.holds(truth.mean(axis=0))]
+                face = face_about(detector.detect(spoil(clean, truth, kind, rng)), truth)
                 offset, confidence = nothing
-                if faces:
-                    offset, confidence = faces[0].landmarks - truth, faces[0].confidence
+                if face is not None:
+                    offset, confidence = face.landmarks - truth, face.confidence
                 kinds.append(kind)
                 skin.append(example["albedo"].mean())
                 offsets.append(offset)

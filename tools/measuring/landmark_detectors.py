@@ -23,6 +23,8 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
+from fml_tf.command_line import one_line_errors
+from fml_tf.files.atomic import write_image
 from fml_tf.files.images import read_image
 from fml_tf.files.video import index_frames, read_chosen_frames
 from fml_tf.geometry.landmark_order import MIRROR_66
@@ -215,7 +217,8 @@ def main(argv):
         tiles = list(map(functools.partial(draw, detectors=detectors), shown))
         tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _COLUMNS)
         rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
-        cv2.imwrite(_OUTPUT.value, np.vstack(rows)[..., ::-1])
+        with one_line_errors("landmark_detectors"):
+            write_image(_OUTPUT.value, np.vstack(rows))
 
 
 if __name__ == "__main__":
