@@ -1,6 +1,6 @@
 """A page on this machine: drop a photo, several photos or a clip of one person, and turn the head.
 
-    pip install "fml-tf[demo]"
+    pip install ".[demo]"
     python -m fml_tf.demo --checkpoint=quickstart
 
 Open the address that it prints. Uploads are deleted as soon as they have been read, and nothing is
