@@ -11,7 +11,7 @@ with exactly the losses of a run that was not stopped. Watch it with
 OUTPUT_DIR holds the saved models `best` (by the objective on the split 'validation') and `last`,
 `config.json`, checkpoints to resume from, and at the end `metrics.json` and `report.html`, measured
 on the split 'test'. With --initial_checkpoint, `metrics_before.json` holds the errors of its model
-on the split 'validation'. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
+on the split 'validation', or where there is none on that of `metrics.json`. `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
 """
 
 import os
@@ -71,16 +71,16 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     if not is_chief(strategy):
         builder = open_dataset(config, model_config)
     trainer = Trainer(model_config, config, builder, output_dir, strategy)
+    # Clips of one person are not split.
+    final = "test" if "test" in builder.info.splits else "train"
 
     def measure(split: str) -> dict:
-        # Clips of a user's own are not split.
-        split = split if split in builder.info.splits else "train"
         validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
         return {**validator.run(progress=True), "split": split}
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
-        # The split 'test' is for the end alone.
-        before = measure("validation")
+        # Test people are for the end alone, unless there are no others that it can compare with.
+        before = measure("validation" if "validation" in builder.info.splits else final)
         write_json(os.path.join(output_dir, "metrics_before.json"), before)
     trainer.run(start)
     trained = time.monotonic()
@@ -88,7 +88,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         return {}
     trainer.load_best()
     metrics = {
-        **measure("test"),
+        **measure(final),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
         "steps": trainer.schedule.total_steps,
         "versions": {
@@ -100,7 +100,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         },
     }
     write_json(os.path.join(output_dir, "metrics.json"), metrics)
-    write_report(output_dir, trainer, builder, metrics["split"], metrics)
+    write_report(output_dir, trainer, builder, final, metrics)
     return metrics
 
 

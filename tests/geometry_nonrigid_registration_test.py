@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from fml_tf.geometry.alignment import Similarity
 from fml_tf.geometry.nonrigid_registration import Scan, register
+from fml_tf.geometry.surface import Surface
 from fml_tf.template.makehuman import load_makehuman
 
 
@@ -117,7 +118,10 @@ def test_a_scan_of_something_else_is_refused():
 
 @pytest.mark.large
 def test_a_smile_on_another_head_is_found():
-    """Measured: 1.4 mm mean over the face, most of it along the surface."""
+    """Measured: heads 7.8 mm apart are 1.95 mm apart, 0.03 mm of it across the surface.
+
+    Before the population followed anthropometry the same heads were more alike, and it was 1.4 mm.
+    """
     template, head = load_makehuman("4k"), load_makehuman("16k", "asian-female-young")
     names = head.blendshape_names
     smile = head.blendshapes[[names.index(f"mouthSmile{side}") for side in ("Left", "Right")]]
@@ -129,4 +133,6 @@ def test_a_smile_on_another_head_is_found():
         template.mean_shape, template.triangles, face, Scan(scan, triangles), (marks, scan[marks])
     )
     found = errors(points, face, scan[: len(points)])
-    assert np.isfinite(found).sum() > 0.7 * face.sum() and np.nanmean(found) < 1.6
+    assert np.isfinite(found).sum() > 0.7 * face.sum() and np.nanmean(found) < 2.1
+    placed = points[face][np.isfinite(points[face]).all(axis=1)]
+    assert Surface(scan, triangles).closest(placed).distances.mean() < 0.2
