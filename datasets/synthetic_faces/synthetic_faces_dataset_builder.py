@@ -64,6 +64,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             num_people=2400,
         ),
         SyntheticFacesConfig(
+            name="large",
+            description="Half an hour on two processors. Nobody is in another configuration, too.",
+            num_people=12_000,
+            seed=1,
+        ),
+        SyntheticFacesConfig(
             name="tiny",
             description="A few people, for tests.",
             num_people=4,

@@ -1,13 +1,17 @@
 """Example generation over several processes; the examples do not depend on their number."""
 
+import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import cv2
 import tensorflow as tf
 
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
+
+# NumPy's linear algebra asks for its number of threads when it is loaded.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 _generator: FaceGenerator | None = None
 
@@ -35,8 +39,25 @@ def generate(
         yield from (_examples(generator, task) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(num_processes, _start, (settings,)) as pool:
+    with _environment(_ONE_THREAD):
+        pool = context.Pool(num_processes, _start, (settings,))
+    with pool:
         yield from pool.imap(_work, tasks)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]):
+    """Sets variables of the environment, which processes that are started inherit."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _start(settings: FrameSettings) -> None:
