@@ -12,7 +12,8 @@ from absl import flags
 from fml_tf.config import ModelConfig
 from fml_tf.models import save
 from fml_tf.models.building import build_model
-from fml_tf.models.face_models.graph import EXPRESSION
+from fml_tf.models.face_models.graph import COMPLEMENT, EXPRESSION
+from fml_tf.models.face_models.orthogonal_complement import graph_expression_basis
 from fml_tf.models.saving import (
     BEST,
     CONSTANTS_FILE,
@@ -209,9 +210,11 @@ def _save(*arguments):
 
 
 def _old_model(model):
-    """With signs of the expressions as that version left them."""
+    """With signs of the expressions, and B_G, as that version had them."""
     basis = pca_basis(model.template, TINY.expression_variance, fixed_signs=False)
     raw = {EXPRESSION + name: value for name, value in basis.to_arrays().items()}
+    skinning = model.face_model.graph.skinning_matrix().astype(np.float64)
+    raw[COMPLEMENT] = graph_expression_basis(basis.basis, skinning)
     old = build_model(TINY, model.face_model.constants() | raw)
     randomise(old, seed=1)
     return old

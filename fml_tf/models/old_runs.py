@@ -4,12 +4,14 @@ import json
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
 from fml_tf.files.folders import checked_tensorflow_dir
 from fml_tf.models.building import build_model
-from fml_tf.models.face_models.graph import EXPRESSION
+from fml_tf.models.face_models.graph import COMPLEMENT, EXPRESSION
+from fml_tf.models.face_models.orthogonal_complement import graph_expression_basis
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import MODEL_FILE, assign_weights, weights_by_name
 from fml_tf.template.expression_basis import pca_basis
@@ -42,11 +44,15 @@ def load_old_run(path: str | os.PathLike) -> FaceReconstructor:
         raise ValueError(f"{path / MODEL_FILE}: not a model config: {error}") from None
     if model.template.content_hash() != template_hash:
         raise ValueError(f"{path}: was trained on another template than the one here")
+    constants, basis = model.face_model.constants(), model.expression_basis
     if config.expression_basis == "pca":
         # Its components' signs were as this machine's linear algebra makes them.
         basis = pca_basis(model.template, config.expression_variance, fixed_signs=False)
-        expression = {EXPRESSION + name: array for name, array in basis.to_arrays().items()}
-        model = build_model(config, model.face_model.constants() | expression)
+        constants |= {EXPRESSION + name: array for name, array in basis.to_arrays().items()}
+    # Its identities were kept apart from what expressions do to hidden vertices, too.
+    skinning = model.face_model.graph.skinning_matrix().astype(np.float64)
+    constants[COMPLEMENT] = graph_expression_basis(basis.basis, skinning)
+    model = build_model(config, constants)
     checkpoint = tf.train.latest_checkpoint(os.fspath(path / "checkpoints"))
     if checkpoint is None:
         raise FileNotFoundError(f"{path}: holds no checkpoint")

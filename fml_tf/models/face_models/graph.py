@@ -15,13 +15,15 @@ from fml_tf.models.face_models.orthogonal_complement import (
 )
 from fml_tf.models.parameters import Parameter, ParameterLayout
 from fml_tf.structures import FaceParameters, Identity
-from fml_tf.template.deformation_graph import DeformationGraph, load_or_build_graph
+from fml_tf.template.deformation_graph import DeformationGraph, load_or_build_graph, pockets
 from fml_tf.template.expression_basis import ExpressionBasis, expression_basis
 from fml_tf.template.face_template import FaceTemplate
 
 EXPRESSION = "expression/"
 """Of the names of constants that are fields of `ExpressionBasis`."""
-_GRAPH, _COMPLEMENT = "graph/", "orthogonal_complement/basis"
+COMPLEMENT = "orthogonal_complement/basis"
+"""Name of the constant that is Q of the OCL."""
+_GRAPH = "graph/"
 
 
 class GraphFaceModel(FaceModel):
@@ -54,11 +56,13 @@ class GraphFaceModel(FaceModel):
             graph = load_or_build_graph(template, config.num_graph_nodes)
             basis = expression_basis(template, config.expression_basis, config.expression_variance)
             skinning = graph.skinning_matrix().astype(np.float64)
-            complement = graph_expression_basis(basis.basis, skinning)
+            # The mouth bag moves most and nobody sees it: it has no say in what an expression is.
+            seen = np.flatnonzero(~pockets(template))
+            complement = graph_expression_basis(basis.basis[:, seen], skinning[seen])
         else:
             graph = DeformationGraph(**_below(constants, _GRAPH))
             basis = ExpressionBasis.from_arrays(_below(constants, EXPRESSION))
-            complement = constants[_COMPLEMENT]
+            complement = constants[COMPLEMENT]
         sizes = (("shape", config.shape_size), ("albedo", config.albedo_size))
         layout = ParameterLayout([Parameter(name, (size,)) for name, size in sizes])
         super().__init__(template, basis, layout, **kwargs)
@@ -162,7 +166,7 @@ class GraphFaceModel(FaceModel):
         return {
             **graph,
             **{EXPRESSION + name: value for name, value in expression.items()},
-            _COMPLEMENT: self.orthogonal_complement.basis,
+            COMPLEMENT: self.orthogonal_complement.basis,
         }
 
     def folded(self, dtype="float32"):
