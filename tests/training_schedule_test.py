@@ -57,6 +57,13 @@ def test_decay_starts_at_the_rate_and_ends_at_its_fraction():
     assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
+def test_the_albedo_is_faster_in_fine_tuning_than_ever_before_in_spite_of_the_decay():
+    schedule = _schedule(final=0.1)
+    albedo = [schedule.rates_at(step)["albedo"] for step in range(10, 35)]
+    assert albedo[20:] == [30.0] * 5 and max(albedo[:20]) < 3.0
+    assert schedule.rates_at(34)["network"] == pytest.approx(0.1, abs=0.01)
+
+
 def test_a_stage_can_be_left_out():
     schedule = _schedule(pretrain_steps=0)
     assert schedule.stages[schedule.index_at(0)].name == "joint"

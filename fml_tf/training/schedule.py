@@ -33,6 +33,7 @@ class Stage:
       name: for logs.
       steps: how many, at most.
       rates: learning rate of each group of weights; a group that is not named is held.
+      steady: groups whose rates do not fall as the run goes on.
       edit_identity: see `FaceReconstructor.encode`.
       until: what ends it before its steps are over; the next stage then takes the steps that are
         left.
@@ -41,6 +42,7 @@ class Stage:
     name: str
     steps: int
     rates: Mapping[str, float]
+    steady: Collection[str] = ()
     edit_identity: EditIdentity | None = None
     until: Criterion | None = None
 
@@ -66,7 +68,8 @@ def stages_of(config: TrainConfig, groups: Collection[str]) -> tuple[Stage, ...]
             until=Criterion("landmark_px", bound) if bound else None,
         ),
         Stage("joint", config.joint_steps, rates),
-        Stage("finetune", config.finetune_steps, rates | finetune),
+        # The rate is to be higher than before (section 4), so it cannot fall with the others.
+        Stage("finetune", config.finetune_steps, rates | finetune, steady=tuple(finetune)),
     )
 
 
@@ -75,7 +78,8 @@ class Schedule:
 
     Args:
       stages: in order.
-      final_fraction: the rates fall along a cosine, over all steps, to this share of themselves.
+      final_fraction: rates that are not steady fall along a cosine, over all steps, to this share
+        of themselves.
 
     Attributes:
       ended: the steps before which criteria ended the stages; `NEVER` where none did.
@@ -106,8 +110,11 @@ class Schedule:
         decay = self._final_fraction + (1.0 - self._final_fraction) * 0.5 * (
             1.0 + math.cos(math.pi * step / self.total_steps)
         )
-        rates = self.stages[self.index_at(step)].rates
-        return {group: rate * decay for group, rate in rates.items()}
+        stage = self.stages[self.index_at(step)]
+        return {
+            group: rate if group in stage.steady else rate * decay
+            for group, rate in stage.rates.items()
+        }
 
     def end_stage(self, step: int) -> None:
         """Ends the stage of step `step` - 1 before `step`; the last stage cannot be ended."""
