@@ -15,6 +15,9 @@ from absl import flags
 RENDERING_BACKENDS = ("fast", "tfg")
 """Names of the backends of fml_tf/rendering."""
 
+COMPUTE_DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+"""Keras' policies by the types of number that networks can compute with."""
+
 
 def _field(
     default,
@@ -59,6 +62,12 @@ class ModelConfig:
         "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental.",
         lower_bound=0.01,
     )
+    frame_pooling: str = _field(
+        "mean",
+        "How the features of a person's frames become one; the paper takes the mean, and tries "
+        "the maximum.",
+        choices=("mean", "max"),
+    )
     crop_size: int = _field(240, "Width and height of the input crops, pixels.", lower_bound=64)
     crop_margin: float = _field(
         1.5,
@@ -77,6 +86,13 @@ class ModelConfig:
         "fast",
         "What projects, lights and draws faces: 'fast', or 'tfg', tensorflow-graphics.",
         choices=RENDERING_BACKENDS,
+        free=True,
+    )
+    compute_dtype: str = _field(
+        "float32",
+        "What the networks compute with; their weights are float32. bfloat16 is faster where "
+        "processors have it (AMX, tensor cores), and rounds to 3 digits.",
+        choices=tuple(COMPUTE_DTYPES),
         free=True,
     )
     initial_basis_stddev: float = _field(
@@ -136,6 +152,12 @@ class TrainConfig:
     num_frames: int = _field(4, "M, frames of each person in a training example.", lower_bound=1)
     batch_size: int = _field(4, "B, people in a step, over all replicas.", lower_bound=1)
     initial_checkpoint: str = _field("", "Start from the weights of this model or training run.")
+    initial_bases: str = _field(
+        "random",
+        "Where Θs and Θa start: at random (paper), or as principal components of the training "
+        "people, whose shapes and albedos are to be known (ours).",
+        choices=("random", "people"),
+    )
     pretrain_steps: int = _field(
         2000,
         "Stage 1: pose, light and expression, with the identity held at the mean.",
@@ -159,7 +181,9 @@ class TrainConfig:
         1e-4, "Adam's rate for Θa and the mean albedo.", lower_bound=0.0
     )
     finetune_albedo_learning_rate: float = _field(
-        1e-3, "Rate for Θa and the mean albedo, stage 3.", lower_bound=0.0
+        1e-3,
+        "Rate for Θa and the mean albedo in stage 3; it does not fall, unlike the others.",
+        lower_bound=0.0,
     )
     final_learning_rate_fraction: float = _field(
         1.0,
@@ -168,6 +192,11 @@ class TrainConfig:
     )
     photometric_weight: float = _field(
         1.6, "λpho·|V| of equation (8): divided by |V| in the loss.", lower_bound=0.0
+    )
+    photometric_visible_weight: float = _field(
+        0.0,
+        "The other reading of λpho: |V| is the number of vertices that a frame shows.",
+        lower_bound=0.0,
     )
     landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)
     smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fml_tf.losses.photometric import photometric_error_rgb, photometric_loss, photometric_weights
+from fml_tf.config import ModelConfig
+from fml_tf.losses.photometric import (
+    PhotometricLoss,
+    VisiblePhotometricLoss,
+    photometric_error_rgb,
+    photometric_loss,
+    photometric_weights,
+)
+from fml_tf.models.building import build_model
+from fml_tf.structures import MultiFrameBatch
 
 
 def random_case(seed=0, num_vertices=5, num_frames=4):
@@ -69,3 +78,20 @@ def test_no_gradient_through_the_weights():
         tape.watch(weights)
         loss = photometric_loss(colours, observed, weights, 2)
     assert tape.gradient(loss, weights) is None
+
+
+def test_the_mean_over_visible_vertices_does_not_depend_on_how_many_there_are():
+    model = build_model(ModelConfig(network_width=0.02, crop_size=64, shape_size=2, albedo_size=2))
+    frames = tf.random.stateless_uniform((1, 2, 64, 64, 3), (0, 0))
+    landmarks = tf.zeros((1, 2, 66, 2))
+    mask = tf.constant([[True, False]])
+    batch = MultiFrameBatch(frames, mask, landmarks, tf.ones((1, 2, 66)))
+    parameters = model.encode(frames, mask)
+    faces = model.decode(parameters)
+    value = VisiblePhotometricLoss(model)(batch, parameters, faces)
+    paper = PhotometricLoss(model)
+    seen = np.sum(faces.visible.numpy()[model.template.regions["face"], 0])
+    expected = paper(batch, parameters, faces)
+    np.testing.assert_allclose(value.value, expected.value / seen, rtol=1e-5)
+    name = "photometric_rgb"
+    np.testing.assert_allclose(value.measures[name][0, 0], expected.measures[name][0, 0], rtol=1e-5)

@@ -85,19 +85,28 @@ def test_positions_count_in_crop_widths_over_the_frames_that_are_there(model, ca
     np.testing.assert_allclose(measures["position_px"].numpy()[MASK], 5.0, rtol=1e-5)
 
 
-def test_a_shape_may_lie_anywhere_but_not_be_another(model, case):
+def test_a_shape_may_lie_anywhere_and_be_of_any_size_but_not_another(model, case):
     batch, parameters, faces = case
     loss = NeutralShapeLoss(model)
-    faces.identity.neutral_vertices = faces.identity.neutral_vertices + 50.0
+    faces.identity.neutral_vertices = 1.3 * faces.identity.neutral_vertices + 50.0
     assert float(loss(batch, parameters, faces).value) == pytest.approx(0, abs=1e-6)
     face = np.flatnonzero(TEMPLATE.regions["face"])
+    truth = faces.identity.neutral_vertices[face]
+    truth = (truth - truth.mean(axis=0)) / 1.3
+    moved = 1.3 * truth
+    moved[: len(face) // 2] += 10.0
+    moved -= moved.mean(axis=0)
     half = np.zeros((TEMPLATE.num_vertices, 1, 1), np.float32)
     half[face[: len(face) // 2]] = 10.0
     faces.identity.neutral_vertices = faces.identity.neutral_vertices + half
-    share = (len(face) // 2) / len(face)
-    # Variance of a step of 10 mm in each of three coordinates, in units of 100 mm.
-    expected = 3 * 0.1**2 * share * (1 - share)
-    assert float(loss(batch, parameters, faces).value) == pytest.approx(expected, rel=1e-3)
+    # What of the truth is at right angles to the answer, in units of 100 mm.
+    expected = []
+    for n in range(PEOPLE):
+        ours, theirs = moved[..., n].ravel(), truth[..., n].ravel()
+        left = theirs - (ours @ theirs) / (ours @ ours) * ours
+        expected.append(np.square(left / 100.0).sum() / len(face))
+    value = float(loss(batch, parameters, faces).value)
+    assert value == pytest.approx(np.mean(expected), rel=1e-3) and value > 1e-3
 
 
 def test_expression_albedo_and_rotation_by_hand(model, case):

@@ -10,7 +10,7 @@ from fml_tf.config import TrainConfig
 from fml_tf.losses.base import Loss
 from fml_tf.losses.expression import ExpressionLoss
 from fml_tf.losses.landmark import LandmarkLoss
-from fml_tf.losses.photometric import PhotometricLoss
+from fml_tf.losses.photometric import PhotometricLoss, VisiblePhotometricLoss
 from fml_tf.losses.smoothness import SmoothnessLoss
 from fml_tf.losses.sparsity import SparsityLoss
 from fml_tf.losses.truth import (
@@ -25,6 +25,7 @@ from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 
 LOSSES = {
     "photometric": PhotometricLoss,
+    "photometric_visible": VisiblePhotometricLoss,
     "landmark": LandmarkLoss,
     "smoothness": SmoothnessLoss,
     "sparsity": SparsityLoss,

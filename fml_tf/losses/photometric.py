@@ -15,8 +15,10 @@ class PhotometricLoss(Loss):
     all of the template's vertices.
     """
 
+    _mean_over_visible = False
+
     def __init__(self, model: FaceReconstructor):
-        self.normaliser = model.template.num_vertices
+        self.normaliser = 1.0 if self._mean_over_visible else model.template.num_vertices
         with tf.init_scope():
             face = np.flatnonzero(model.template.regions["face"])
             self._face_vertices = tf.constant(face, tf.int32)
@@ -28,20 +30,34 @@ class PhotometricLoss(Loss):
         mask = tf.reshape(batch.frame_mask, [-1])
         frames = tf.reshape(batch.frames, (-1, *batch.frames.shape[2:]))
         loss, error = _compare(
-            frames, mask, faces.positions, faces.colours, faces.visible, self._face_vertices
+            frames,
+            mask,
+            faces.positions,
+            faces.colours,
+            faces.visible,
+            self._face_vertices,
+            self._mean_over_visible,
         )
         measures = {"photometric_rgb": tf.reshape(error, (num_people, num_frames))}
         return LossValue(loss / tf.cast(num_people, loss.dtype), measures)
 
 
+class VisiblePhotometricLoss(PhotometricLoss):
+    """The same with |V| as the number of vertices that a frame shows: a mean over them."""
+
+    _mean_over_visible = True
+
+
 # An XLA cluster of its own: half the time of single ops.
 @tf.function(jit_compile=True, autograph=False)
-def _compare(frames, frame_mask, positions, colours, visible, region):
+def _compare(frames, frame_mask, positions, colours, visible, region, mean_over_visible):
     """The term summed over people, and the error of each frame, on the vertices of a region."""
     positions, colours = tf.gather(positions, region), tf.gather(colours, region)
     observed = sample_bilinear(frames, positions)
     everywhere = tf.ones_like(region, tf.bool)
     weights = photometric_weights(tf.gather(visible, region), frame_mask, everywhere)
+    if mean_over_visible:
+        weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=0))
     return (
         photometric_loss(colours, observed, weights, num_people=1),
         photometric_error_rgb(colours, observed, weights),

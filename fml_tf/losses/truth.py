@@ -46,6 +46,11 @@ class _TruthLoss(Loss):
         return tf.transpose(tf.reshape(values, (-1, *values.shape[-2:])), (1, 2, 0))
 
 
+def _centred(values):
+    """[V, C, N] about their mean vertex."""
+    return values - tf.reduce_mean(values, axis=0, keepdims=True)
+
+
 def _mean_square(difference):
     """[V, C, N] → [N]: squared lengths, a mean over vertices."""
     return tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=1), axis=0)
@@ -71,14 +76,19 @@ class DensePositionLoss(_TruthLoss):
 
 
 class NeutralShapeLoss(_TruthLoss):
-    """The neutral face, wherever its centre lies."""
+    """The neutral face, wherever its centre lies and however large it is.
+
+    How large a face is does not show in a picture whose focal length is not known: left in, it
+    would be noise, and what a network learns by heart of its training people.
+    """
 
     def __call__(self, batch, parameters, faces):
         """See `Loss`."""
         del parameters
-        difference = self._of_face(faces.identity.neutral_vertices)
-        difference -= self._truth_of_face(batch.truth.neutral_shape)
-        difference -= tf.reduce_mean(difference, axis=0, keepdims=True)
+        shape = _centred(self._of_face(faces.identity.neutral_vertices))
+        truth = _centred(self._truth_of_face(batch.truth.neutral_shape))
+        scale = tf.reduce_sum(shape * truth, axis=(0, 1)) / tf.reduce_sum(shape**2, axis=(0, 1))
+        difference = scale * shape - truth
         return LossValue(tf.reduce_mean(_mean_square(difference / self._unit)))
 
 

@@ -5,7 +5,7 @@ import abc
 import keras
 import tensorflow as tf
 
-from fml_tf.config import ModelConfig
+from fml_tf.config import COMPUTE_DTYPES, ModelConfig
 
 
 class Encoder(keras.layers.Layer, abc.ABC):
@@ -21,7 +21,7 @@ class Encoder(keras.layers.Layer, abc.ABC):
     """
 
     def __init__(self, config: ModelConfig, identity_size: int, frame_size: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=COMPUTE_DTYPES[config.compute_dtype], **kwargs)
         self.config = config
         self.identity_size = identity_size
         self.frame_size = frame_size

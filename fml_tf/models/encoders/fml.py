@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from fml_tf.config import ModelConfig
-from fml_tf.models.encoders.aggregation import mean_over_frames
+from fml_tf.models.encoders.aggregation import AGGREGATIONS
 from fml_tf.models.encoders.base import Encoder
 
 
@@ -26,7 +26,7 @@ def feature_size(crop_size: int) -> int:
 
 
 # All layers are named: checkpoints find weights by their names.
-def _conv(name: str, filters: int, kernel: int, strides: int = 1) -> layers.Conv2D:
+def _conv(name: str, filters: int, kernel: int, dtype, strides: int = 1) -> layers.Conv2D:
     return layers.Conv2D(
         filters,
         kernel,
@@ -35,15 +35,19 @@ def _conv(name: str, filters: int, kernel: int, strides: int = 1) -> layers.Conv
         activation="relu",
         kernel_initializer="he_normal",
         name=name,
+        dtype=dtype,
     )
 
 
-def _dense(name: str, units: int) -> layers.Dense:
-    return layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=name)
+def _dense(name: str, units: int, dtype) -> layers.Dense:
+    return layers.Dense(
+        units, activation="relu", kernel_initializer="he_normal", name=name, dtype=dtype
+    )
 
 
 def _zero_head(units: int) -> layers.Dense:
-    return layers.Dense(units, kernel_initializer="zeros", name="head")
+    # Positions and lengths need all digits.
+    return layers.Dense(units, kernel_initializer="zeros", name="head", dtype="float32")
 
 
 @keras.saving.register_keras_serializable("fml_tf")
@@ -57,16 +61,17 @@ class FrameEncoder(keras.layers.Layer):
     def __init__(self, width: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         self.width = width
+        dtype = self.dtype_policy
         self.low = [
-            _conv("low1", scaled(96, width), 11, 4),
-            layers.MaxPool2D(3, 2),
-            _conv("low2", scaled(256, width), 5),
-            layers.MaxPool2D(3, 2),
-            _conv("low3", scaled(384, width), 3),
+            _conv("low1", scaled(96, width), 11, dtype, strides=4),
+            layers.MaxPool2D(3, 2, dtype=dtype),
+            _conv("low2", scaled(256, width), 5, dtype),
+            layers.MaxPool2D(3, 2, dtype=dtype),
+            _conv("low3", scaled(384, width), 3, dtype),
         ]
         self.medium = [
-            _conv("medium1", scaled(256, width), 3, 2),
-            _conv("medium2", scaled(256, width), 3, 2),
+            _conv("medium1", scaled(256, width), 3, dtype, strides=2),
+            _conv("medium2", scaled(256, width), 3, dtype, strides=2),
         ]
 
     def build(self, input_shape):
@@ -92,7 +97,7 @@ class FrameEncoder(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("fml_tf")
 class IdentityNetwork(keras.layers.Layer):
-    """Table 2 after the mean over frames: pooled medium features → shape and albedo parameters.
+    """Table 2 after the pooling over frames: pooled medium features → shape and albedo parameters.
 
     Args:
       identity_size: g + |β|.
@@ -103,12 +108,13 @@ class IdentityNetwork(keras.layers.Layer):
         super().__init__(**kwargs)
         self.identity_size = identity_size
         self.width = width
+        dtype = self.dtype_policy
         self.body = [
-            _conv("conv1", scaled(384, width), 3),
-            _conv("conv2", scaled(256, width), 3),
-            layers.Flatten(),
-            _dense("dense1", scaled(1000, width)),
-            _dense("dense2", scaled(1000, width)),
+            _conv("conv1", scaled(384, width), 3, dtype),
+            _conv("conv2", scaled(256, width), 3, dtype),
+            layers.Flatten(dtype=dtype),
+            _dense("dense1", scaled(1000, width), dtype),
+            _dense("dense2", scaled(1000, width), dtype),
             _zero_head(identity_size),
         ]
 
@@ -148,7 +154,8 @@ class ParameterNetwork(keras.layers.Layer):
         self.frame_size = frame_size
         self.width = width
         channels = scaled(384, width)
-        self.identity_map = _conv("identity_map", channels, 3)
+        dtype = self.dtype_policy
+        self.identity_map = _conv("identity_map", channels, 3, dtype)
         # Two halves of one convolution: He's variance is that of twice the inputs of each.
         half = keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
         self.merge_identity = layers.Conv2D(
@@ -158,16 +165,22 @@ class ParameterNetwork(keras.layers.Layer):
             use_bias=False,
             kernel_initializer=half,
             name="merge_identity",
+            dtype=dtype,
         )
         self.merge_frame = layers.Conv2D(
-            channels, 3, padding="same", kernel_initializer=half.clone(), name="merge_frame"
+            channels,
+            3,
+            padding="same",
+            kernel_initializer=half.clone(),
+            name="merge_frame",
+            dtype=dtype,
         )
         self.body = [
-            _conv("conv1", channels, 3),
-            _conv("conv2", scaled(256, width), 3),
-            layers.MaxPool2D(3, 2),
-            layers.Flatten(),
-            _dense("dense1", scaled(2048, width)),
+            _conv("conv1", channels, 3, dtype),
+            _conv("conv2", scaled(256, width), 3, dtype),
+            layers.MaxPool2D(3, 2, dtype=dtype),
+            layers.Flatten(dtype=dtype),
+            _dense("dense1", scaled(2048, width), dtype),
             _zero_head(frame_size),
         ]
 
@@ -175,7 +188,7 @@ class ParameterNetwork(keras.layers.Layer):
         """Creates the weights for identity [B, g + |β|] and low features [N, h, h, c]."""
         identity_shape, low_shape = input_shape
         size = low_shape[1]
-        self.identity_dense = _dense("identity_dense", size * size)
+        self.identity_dense = _dense("identity_dense", size * size, self.dtype_policy)
         self.identity_dense.build(identity_shape)
         self.identity_map.build((None, size, size, 1))
         map_shape = (None, size, size, self.identity_map.filters)
@@ -211,10 +224,14 @@ class FmlEncoder(Encoder):
 
     def __init__(self, config: ModelConfig, identity_size: int, frame_size: int, **kwargs):
         super().__init__(config, identity_size, frame_size, **kwargs)
-        width = config.network_width
-        self.frame_encoder = FrameEncoder(width, name="frame_encoder")
-        self.identity_network = IdentityNetwork(identity_size, width, name="identity_network")
-        self.parameter_network = ParameterNetwork(frame_size, width, name="parameter_network")
+        width, dtype = config.network_width, self.dtype_policy
+        self.frame_encoder = FrameEncoder(width, name="frame_encoder", dtype=dtype)
+        self.identity_network = IdentityNetwork(
+            identity_size, width, name="identity_network", dtype=dtype
+        )
+        self.parameter_network = ParameterNetwork(
+            frame_size, width, name="parameter_network", dtype=dtype
+        )
 
     def build(self, input_shape):
         """Creates the weights for frames [N, H, W, 3]."""
@@ -235,10 +252,11 @@ class FmlEncoder(Encoder):
         return self.frame_encoder(frames)
 
     def identity(self, features, frame_mask, training):
-        """From the mean of the medium features."""
+        """From the medium features, pooled over the frames."""
         del training
         _, medium = features
-        return self.identity_network(mean_over_frames(medium, frame_mask))
+        pooled = AGGREGATIONS[self.config.frame_pooling](medium, frame_mask)
+        return self.identity_network(pooled)
 
     def frame_parameters(self, features, identity, training):
         """From identity and low features."""
