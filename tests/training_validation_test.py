@@ -90,6 +90,11 @@ def test_r2_is_measured_against_the_training_peoples_mean(figures, model, builde
     assert figures["shape_r2_m2"] == pytest.approx(expected, abs=1e-3) and expected < 0
 
 
+def test_neutral_faces_explain_none_of_the_expressions(figures):
+    assert figures["expression_r2_m2"] < 0.01
+    assert figures["albedo_m2"] > 0
+
+
 def test_without_a_known_mean_there_are_no_shapes(builder):
     other = build_model(MODEL)  # which nobody told the mean of its people
     objective = build_objective(other, PAPER_WEIGHTS)

@@ -204,3 +204,25 @@ def mean_shape(builder: tfds.core.DatasetBuilder, split: str = "train") -> np.nd
     count = builder.info.splits[split].num_examples
     total = sum(example["neutral_shape"].astype(np.float64) for example in tfds.as_numpy(shapes))
     return (total / count).astype(np.float32)
+
+
+def known_people(
+    builder: tfds.core.DatasetBuilder, count: int, split: str = "train"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neutral shapes [n, V, 3] mm and albedos [n, V, 3] of the first people of a split.
+
+    Raises:
+      ValueError: the data set has no truth.
+    """
+    if not has_truth(builder.info.features):
+        raise ValueError(f"{builder.info.full_name}: its people's shapes are not known")
+    people = builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding({"neutral_shape": True, "albedo": True}),
+        read_config=_READ_CONFIG,
+    )
+    people = list(tfds.as_numpy(people.take(count)))
+    shapes, albedos = (
+        np.stack([person[name] for person in people]) for name in ("neutral_shape", "albedo")
+    )
+    return shapes, albedos

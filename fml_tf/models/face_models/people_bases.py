@@ -1,0 +1,94 @@
+"""Bases of the graph face model from people whose shape and albedo are known (ours)."""
+
+import dataclasses
+
+import numpy as np
+import scipy.linalg
+
+from fml_tf.geometry.alignment import procrustes
+from fml_tf.models.face_models.graph import GraphFaceModel
+from fml_tf.template.deformation_graph import pockets
+
+# Weight of vertices that no loss sees, beside 1 for the face.
+_ELSEWHERE = 0.05
+_RIDGE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PeopleBases:
+    """Principal components of people; a coefficient of 1 is one standard deviation.
+
+    Attributes:
+      shape: [3G, k] in length units, Θs: the components about the template's mean, since the model
+        has no other; each has no part in span(B_G), which the OCL would take away.
+      albedo_mean: [3V], r̄.
+      albedo: [3V, k'], Θa.
+    """
+
+    shape: np.ndarray
+    albedo_mean: np.ndarray
+    albedo: np.ndarray
+
+
+def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray) -> PeopleBases:
+    """The bases of a model that show these people best, over the region `face`.
+
+    Args:
+      model: its template, graph and OCL; sizes.
+      shapes: [n, V, 3] mm, neutral, anywhere and of any size: they are aligned by similarity.
+      albedos: [n, V, 3] sRGB.
+
+    Raises:
+      ValueError: the people are not in correspondence with the model's template.
+    """
+    template = model.template
+    if shapes.shape[1:] != template.mean_shape.shape:
+        raise ValueError(
+            f"people of {shapes.shape[1]} vertices do not fit the template's "
+            f"{template.num_vertices}: take --template_resolution=4k"
+        )
+    face = template.regions["face"]
+    weights = np.where(face, 1.0, np.where(pockets(template), 0.0, _ELSEWHERE))
+    displacements = np.stack(
+        [procrustes(shape[face], template.mean_shape[face]).apply(shape) for shape in shapes]
+    )
+    displacements -= template.mean_shape
+    nodes = _nodes_of(model, displacements / model.length_unit_mm, weights)
+    # Components of what the face shows: the scalp's say is as small as in the fit.
+    shown = (model.graph.skinning_matrix() @ _by_node(nodes)).reshape(len(face), -1, len(nodes))
+    shape = nodes.T @ _directions(shown, weights, model.config.shape_size)
+
+    mean = albedos.mean(axis=0)
+    differences = (albedos - mean).transpose(1, 2, 0)
+    flat = differences.reshape(-1, len(albedos))
+    albedo = flat @ _directions(differences, weights, model.config.albedo_size)
+    return PeopleBases(*(a.astype(np.float32) for a in (shape, mean.reshape(-1), albedo)))
+
+
+def _nodes_of(model: GraphFaceModel, displacements, weights) -> np.ndarray:
+    """Displacements [n, V, 3] of vertices → of nodes [n, 3G], outside of span(Q), least squares."""
+    skinning = model.graph.skinning_matrix().astype(np.float64)
+    weighted = skinning.multiply(weights[:, None]).T.tocsr()
+    normal = (weighted @ skinning).toarray()
+    normal += _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
+    free = scipy.linalg.null_space(model.orthogonal_complement.basis.T)
+    targets = weighted @ displacements.transpose(1, 2, 0).reshape(len(weights), -1)
+    targets = free.T @ targets.reshape(-1, len(displacements))
+    by_axis = free.reshape(len(normal), -1)
+    reduced = free.T @ (normal @ by_axis).reshape(free.shape)
+    return (free @ scipy.linalg.solve(reduced, targets, assume_a="pos")).T
+
+
+def _by_node(nodes) -> np.ndarray:
+    """[n, 3G] → [G, 3n]."""
+    count = len(nodes)
+    return nodes.T.reshape(-1, 3, count).reshape(-1, 3 * count)
+
+
+def _directions(samples, weights, count: int) -> np.ndarray:
+    """Combinations [n, k] of samples [V, 3, n] that are principal components of size 1 σ."""
+    flat = (np.sqrt(weights)[:, None, None] * samples).reshape(-1, samples.shape[-1])
+    energy, vectors = scipy.linalg.eigh(flat.T @ flat)
+    kept = min(count, int(np.sum(energy > 1e-9 * energy[-1])))
+    vectors = vectors[:, ::-1][:, :kept]
+    return vectors / np.sqrt(samples.shape[-1])
