@@ -34,6 +34,7 @@ from fml_tf.reconstruction.output import (
     write_reconstruction,
     write_relit,
 )
+from fml_tf.reconstruction.reconstruction import REFINEMENTS, Follower, make_refiner
 from fml_tf.reconstruction.reconstruction import reconstruct as reconstruct_person
 from fml_tf.reconstruction.video import write_driven_video, write_overlay_video
 
@@ -86,6 +87,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "What finds faces and landmarks; auto is mediapipe where LiteRT is installed, else dlib.",
         flag_values=flag_values,
     )
+    flags.DEFINE_enum(
+        "refine",
+        None,
+        REFINEMENTS,
+        "Move the network's answer so that it fits these pictures: by landmarks, or by landmarks "
+        "and colours (photometric). photometric, unless the model was trained without known truth: "
+        "then none.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_float(
         "min_confidence",
         CropSettings.min_confidence,
@@ -123,21 +133,24 @@ def reconstruct(options: flags.FlagValues) -> None:
         min_face_size=options.min_face_size,
         min_confidence=options.min_confidence,
         detector=make_landmark_detector(options.landmark_detector),
+        refine=options.refine,
     )
+    refiner = make_refiner(model, options.refine)
     face = read(options.input)
     light = read(options.light) if options.light is not None else None
     driver = read(options.drive) if options.drive is not None else None
     with output_directory(options.output_dir, OUTPUT_FILES, options.overwrite) as directory:
         write_reconstruction(directory, face, model)
         if face.scan is not None:
-            write_overlay_video(directory / "overlay.mp4", model, face.scan, face.frames.crops)
+            follower = Follower(model, face, refiner)
+            write_overlay_video(directory / "overlay.mp4", model, face.scan, follower)
         person = face.parameters
         if light is not None:
             write_relit(directory / "relit.png", face, model, light)
             person = relight(person, light.parameters.illumination[:, :1])
         if driver is not None:
             path, edit = directory / "driven.mp4", functools.partial(drive, person)
-            write_driven_video(path, model, edit, driver.scan, driver.frames.crops)
+            write_driven_video(path, model, edit, driver.scan, Follower(model, driver, refiner))
     print(f"Wrote the face of {len(face.frames.names)} frame(s) to {printable(options.output_dir)}")
 
 

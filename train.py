@@ -88,6 +88,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     if not trainer.is_chief:
         return {}
     trainer.load_best()
+    trainer.measure_prior()
     metrics = {
         **measure(final),
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,

@@ -19,7 +19,7 @@ from fml_tf.models.building import build_model
 from fml_tf.reconstruction.edits import drive, frontal_neutral, relight
 from fml_tf.reconstruction.inputs import FaceFrames, VideoScan
 from fml_tf.reconstruction.output import overview, write_reconstruction, write_relit
-from fml_tf.reconstruction.reconstruction import follow_frames, reconstruct_frames
+from fml_tf.reconstruction.reconstruction import Follower, reconstruct_frames
 from fml_tf.reconstruction.video import (
     place_overlay,
     write_driven_video,
@@ -60,6 +60,21 @@ def frames():
         numbers=np.arange(3, dtype=np.int32),
         crops=crops,
         transforms=tuple(CropTransform(10 * m, -5, 200, SIZE) for m in range(3)),
+        landmarks=np.zeros((3, 66, 2), np.float32),
+        confidence=np.ones((3, 66), np.float32),
+    )
+
+
+def scan_of(path, num_frames, transforms):
+    count = len(transforms)
+    return VideoScan(
+        path=path,
+        num_frames=num_frames,
+        transforms=transforms,
+        landmarks=np.zeros((count, 66, 2), np.float32),
+        confidence=np.ones((count, 66), np.float32),
+        rotations=np.zeros((count, 3)),
+        sharpness=np.ones(count),
     )
 
 
@@ -152,7 +167,9 @@ def test_the_overview_has_a_row_for_each_frame(written, frames):
 
 def test_following_keeps_the_identity_and_agrees_with_encoding(model, frames, reconstruction):
     others = np.random.default_rng(2).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    followed = follow_frames(model, frames.crops, np.concatenate([others, frames.crops[1:]]))
+    crops = np.concatenate([others, frames.crops[1:]])
+    marks = np.zeros((4, 66, 2)), np.ones((4, 66))
+    followed = Follower(model, reconstruction).follow(crops, *marks)
     parameters = reconstruction.parameters
     for name, values in parameters.identity.items():
         np.testing.assert_allclose(followed.identity[name], values, atol=1e-5)
@@ -192,20 +209,14 @@ def test_a_large_face_is_rendered_small_and_scaled_up(model, reconstruction):
 
 
 def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
-    tmp_path, model, frames, monkeypatch
+    tmp_path, model, reconstruction, monkeypatch
 ):
     monkeypatch.setattr("fml_tf.reconstruction.video._CHUNK", 2)
     source = [np.full((120, 150, 3), 5 * n + 20, np.uint8) for n in range(5)]
     write_video(tmp_path / "clip.mp4", source)
     box = CropTransform(left=20, top=10, source_width=100, size=SIZE)
-    scan = VideoScan(
-        path=tmp_path / "clip.mp4",
-        num_frames=5,
-        transforms={0: box, 3: box, 4: box},
-        rotations=np.zeros((3, 3)),
-        sharpness=np.ones(3),
-    )
-    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    scan = scan_of(tmp_path / "clip.mp4", 5, {0: box, 3: box, 4: box})
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, Follower(model, reconstruction))
     before = images(read_frames(tmp_path / "clip.mp4"))
     after = images(read_frames(tmp_path / "overlay.mp4"))
     assert list(after) == list(before)
@@ -216,13 +227,13 @@ def test_the_overlay_video_has_every_frame_and_leaves_faceless_ones(
 
 
 def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
-    tmp_path, model, frames
+    tmp_path, model, reconstruction
 ):
     times = [0.0, 0.04, 0.08, 0.5, 0.55, 0.95]
     grey = np.full((64, 96, 3), 120, np.uint8)
     path = encode(tmp_path / os.fsdecode(b"caf\xe9.mp4"), [grey] * 6, times=times)
-    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
-    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    scan = scan_of(path, 6, {})
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, Follower(model, reconstruction))
     overlay = list(read_frames(tmp_path / "overlay.mp4"))
     np.testing.assert_allclose([frame.seconds for frame in overlay], times, atol=1e-3)
 
@@ -231,8 +242,8 @@ def test_the_overlay_video_keeps_the_times_and_the_size_of_the_first_picture(
     ]
     path = tmp_path / "both.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    scan = VideoScan(path, 6, {}, np.zeros((0, 3)), np.zeros(0))
-    write_overlay_video(tmp_path / "overlay.mp4", model, scan, frames.crops)
+    scan = scan_of(path, 6, {})
+    write_overlay_video(tmp_path / "overlay.mp4", model, scan, Follower(model, reconstruction))
     overlay = list(read_frames(tmp_path / "overlay.mp4"))
     assert [frame.image.shape for frame in overlay] == [(64, 64, 3)] * 6
     assert all(np.abs(frame.image.astype(int) - 120).max() < 4 for frame in overlay)
@@ -302,9 +313,9 @@ def test_a_driven_video_has_a_frame_for_each_face_at_its_time(
     grey = [np.full((120, 150, 3), 40 * n + 40, np.uint8) for n in range(4)]
     path = encode(tmp_path / "driver.mp4", grey, times=[0.0, 0.1, 0.4, 0.5])
     box = CropTransform(left=20, top=10, source_width=SIZE, size=SIZE)
-    scan = VideoScan(path, 4, {0: box, 2: box, 3: box}, np.zeros((3, 3)), np.ones(3))
+    scan = scan_of(path, 4, {0: box, 2: box, 3: box})
     edit = functools.partial(drive, reconstruction.parameters)
-    write_driven_video(tmp_path / "driven.mp4", model, edit, scan, frames.crops)
+    write_driven_video(tmp_path / "driven.mp4", model, edit, scan, Follower(model, reconstruction))
     driven = list(read_frames(tmp_path / "driven.mp4"))
     np.testing.assert_allclose([frame.seconds for frame in driven], [0.0, 0.4, 0.5], atol=1e-3)
     for frame, level in zip(driven, (40, 120, 160), strict=True):

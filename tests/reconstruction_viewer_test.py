@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import re
@@ -58,6 +59,8 @@ def reconstruction(model):
         numbers=np.arange(3, dtype=np.int32),
         crops=np.ascontiguousarray(crops),
         transforms=(CropTransform(0, 0, SIZE, SIZE),) * 3,
+        landmarks=np.zeros((3, 66, 2), np.float32),
+        confidence=np.ones((3, 66), np.float32),
     )
     return Reconstruction(frames, parameters, model.decode(parameters))
 
@@ -100,7 +103,7 @@ def test_the_page_holds_what_decoding_uses(model, reconstruction):
 
 def test_a_file_name_is_text_and_no_markup(model, reconstruction):
     frames = reconstruction.frames
-    named = FaceFrames((NAMES[1],), frames.numbers, frames.crops[:1], frames.transforms)
+    named = dataclasses.replace(frames, names=NAMES[1:2], crops=frames.crops[:1])
     first = Reconstruction(
         named, reconstruction.parameters.map_frames(lambda values: values[:, :1]), None
     )

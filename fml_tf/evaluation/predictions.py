@@ -21,12 +21,14 @@ class Frame:
       image: [H, W, 3] uint8 RGB.
       is_crop: the image is a crop as the network wants it.
       box: (left, top, right, bottom) px of the face, where the data set gives one.
+      landmarks: of a crop, [66, 2] px and their confidence [66], where the data set gives them.
     """
 
     name: str
     image: np.ndarray
     is_crop: bool = False
     box: tuple[float, float, float, float] | None = None
+    landmarks: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
 from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor, hold_at_mean
 from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
 from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, FaceError, prepare_image
+from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
+from fml_tf.refinement.refiner import Refiner
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.template.makehuman import load_makehuman
@@ -63,14 +64,16 @@ class ModelPredictor:
         template = model.template
         self._face = tf.constant(template.regions["face"])
         self._encode = tf.function(model.encode, reduce_retracing=True)
+        self._refiner = None if model.prior is None else Refiner(model, model.prior)
         # By frame: the methods see the same ones, and finding faces takes longest.
-        self._crops: dict[str, np.ndarray | FaceError] = {}
+        self._faces: dict[str, PreparedFrame | FaceError] = {}
 
     def methods(self, num_frames: Sequence[int | None]) -> list[Method]:
-        """Mean faces, of the first M; then for each M single frames averaged, and pooled features.
+        """Mean faces, of the first M; for each M single frames averaged, pooled features, refined.
 
         The template's "mean face" has poses and lights; the "training mean", of the people that the
-        model learned from and where that is known, is a shape and nothing else.
+        model learned from and where that is known, is a shape and nothing else. Answers are refined
+        where the model says how far to trust them.
 
         An M of None takes all frames of a case that show a usable face, so that those of a video
         which do not are no failure.
@@ -84,6 +87,8 @@ class ModelPredictor:
             if count != 1:
                 methods.append(self._method(f"averaged {label}", count, self._predict_averaged))
             methods.append(self._method(f"pooled {label}", count, self.predict_pooled))
+            if self._refiner is not None:
+                methods.append(self._method(f"refined {label}", count, self._predict_refined))
         return methods
 
     def _method(self, name, count, predict):
@@ -114,24 +119,37 @@ class ModelPredictor:
           ValueError: a crop of another size than the model's.
         """
         size = self.model.config.crop_size
-        crops = [frame.image if frame.is_crop else self._crop(frame) for frame in frames]
+        crops = [frame.image if frame.is_crop else self._face(frame).crop for frame in frames]
         for frame, crop in zip(frames, crops):
             if crop.shape != (size, size, 3):
                 raise ValueError(f"{frame.name}: a crop of {crop.shape[:2]} px, not of {size}")
         return np.stack(crops)
 
-    def _crop(self, frame):
-        if frame.name not in self._crops:
-            if len(self._crops) >= _MOST_CROPS:
-                self._crops.clear()
+    def _landmarks(self, frames):
+        """Detected landmarks [M, 66, 2] in the crops, and their confidence [M, 66]."""
+        found = []
+        for frame in frames:
+            if frame.landmarks is not None:
+                found.append(frame.landmarks)
+            elif frame.is_crop:
+                raise ValueError(f"{frame.name}: a crop without landmarks to refine by")
+            else:
+                face = self._face(frame)
+                found.append((face.landmarks, face.confidence))
+        return tuple(np.stack(values) for values in zip(*found))
+
+    def _face(self, frame) -> PreparedFrame:
+        if frame.name not in self._faces:
+            if len(self._faces) >= _MOST_CROPS:
+                self._faces.clear()
             try:
-                self._crops[frame.name] = self._prepare(frame)
+                self._faces[frame.name] = self._prepare(frame)
             except FaceError as error:
-                self._crops[frame.name] = error
-        crop = self._crops[frame.name]
-        if isinstance(crop, FaceError):
-            raise crop
-        return crop
+                self._faces[frame.name] = error
+        face = self._faces[frame.name]
+        if isinstance(face, FaceError):
+            raise face
+        return face
 
     def _prepare(self, frame):
         template = self.model.template
@@ -141,7 +159,7 @@ class ModelPredictor:
         settings = self._settings
         if frame.box is not None:
             settings = dataclasses.replace(settings, min_confidence=0.0)
-        return prepare_image(frame.image, detector, points, settings).crop
+        return prepare_image(frame.image, detector, points, settings)
 
     def _predict_mean(self, _, frames):
         batch = self._batch(frames)
@@ -163,6 +181,12 @@ class ModelPredictor:
         mask = tf.ones(batch.shape[:2], tf.bool)
         parameters = self._encode(batch, mask, edit_identity=edit_identity)
         return self._decode(batch, parameters)
+
+    def _predict_refined(self, _, frames):
+        batch = self._batch(frames)
+        answer = self._encode(batch, tf.ones(batch.shape[:2], tf.bool))
+        refinement = self._refiner.refine(batch[0].numpy(), *self._landmarks(frames), answer)
+        return self._decode(batch, refinement.parameters)
 
     def identity(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         """A person's parameters, [size] by name; raises as `crops`."""

@@ -12,6 +12,7 @@ from fml_tf.geometry.normals import build_one_ring
 from fml_tf.models.encoders.base import Encoder
 from fml_tf.models.face_models.base import FaceDecoder, FaceModel
 from fml_tf.models.parameters import Parameter, ParameterLayout
+from fml_tf.models.prior import AnswerPrior
 from fml_tf.rendering.backend import get_backend
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.illumination import ambient_illumination
@@ -67,6 +68,7 @@ class FaceReconstructor(keras.Model):
       training_mean: [V', 3] float32 mm, the mean neutral shape of the people that it learned from,
         at the open template's coarsest vertices: the best answer that is the same for everybody.
         None where it is not known.
+      prior: how far its answers lie from the truth; None where that was not measured.
     """
 
     def __init__(self, config: ModelConfig, face_model: FaceModel, encoder: Encoder):
@@ -80,6 +82,7 @@ class FaceReconstructor(keras.Model):
         self.frame_layout = frame_layout(config, face_model)
         self.initial_translation = self.frame_layout.parameters[1].offset
         self.training_mean: np.ndarray | None = None
+        self.prior: AnswerPrior | None = None
         self.one_ring = build_one_ring(self.template.triangles, self.template.num_vertices)
         self.build()
 

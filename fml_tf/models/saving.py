@@ -1,8 +1,9 @@
 """Models in folders: what is needed to use one, and to know what its numbers mean.
 
 A saved model is a folder of three files. `weights.npz` holds the weights by name. `constants.npz`
-holds what was derived from the template when the model was made (`FaceModel.constants`), and the
-mean of the people that it learned from, where that is known. `model.json` says what it is: format,
+holds what was derived from the template when the model was made (`FaceModel.constants`), and where
+they are known the mean of the people that it learned from and how far its answers lie from the
+truth (`AnswerPrior`). `model.json` says what it is: format,
 system, config, template with its hash, licence, training data, metrics, and the hashes of the other
 two.
 """
@@ -24,6 +25,7 @@ from fml_tf import __version__
 from fml_tf.config import ModelConfig
 from fml_tf.files.atomic import write_json
 from fml_tf.models.building import build_model
+from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 
 FORMAT = 1
@@ -87,7 +89,8 @@ def save_model(
                 raise ValueError(f"{name}: holds a value that {dtype} cannot store")
         _write_arrays(folder / WEIGHTS_FILE, weights)
         mean = {} if model.training_mean is None else {_MEAN: model.training_mean}
-        _write_arrays(folder / CONSTANTS_FILE, model.face_model.constants() | mean)
+        prior = {} if model.prior is None else model.prior.to_arrays()
+        _write_arrays(folder / CONSTANTS_FILE, model.face_model.constants() | mean | prior)
         values = {
             "format": FORMAT,
             "system": model.config.system,
@@ -142,6 +145,7 @@ def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> Face
         )
     load_weights(model, directory)
     model.training_mean = constants.get(_MEAN)
+    model.prior = AnswerPrior.from_arrays(constants)
     return model
 
 

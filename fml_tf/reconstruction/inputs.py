@@ -39,12 +39,16 @@ class FaceFrames:
       numbers: [M] int32, a video's frame numbers (from 0); for photos, 0 to M − 1.
       crops: [M, S, S, 3] uint8 RGB.
       transforms: M maps from source to crop px.
+      landmarks: [M, 66, 2] float32 crop px.
+      confidence: [M, 66] float32 in (0, 1].
     """
 
     names: tuple[str, ...]
     numbers: np.ndarray
     crops: np.ndarray
     transforms: tuple[CropTransform, ...]
+    landmarks: np.ndarray
+    confidence: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class VideoScan:
       path: of the video.
       num_frames: how many frames were read.
       transforms: maps from source to crop px by frame number, in the order of the video.
+      landmarks: [F, 66, 2] float32 of those frames, crop px.
+      confidence: [F, 66] float32, theirs.
       rotations: [F, 3] head poses of those frames, rotation vectors.
       sharpness: [F], see `frame_choice.sharpness`.
     """
@@ -62,6 +68,8 @@ class VideoScan:
     path: pathlib.Path
     num_frames: int
     transforms: dict[int, CropTransform]
+    landmarks: np.ndarray
+    confidence: np.ndarray
     rotations: np.ndarray
     sharpness: np.ndarray
 
@@ -140,7 +148,7 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
       FileNotFoundError: no such file.
       ValueError: not a video, or one with no usable face in any frame.
     """
-    transforms, rotations, sharpnesses = {}, [], []
+    transforms, found, sharpnesses = {}, [], []
     rejected = collections.Counter()
     num_frames = 0
     for number, _, image in read_video(path, max_frames, "finding faces"):
@@ -151,16 +159,19 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
             rejected[error.reason] += 1
             continue
         transforms[number] = frame.transform
-        rotations.append(frame.pose.rotation)
+        found.append((frame.landmarks, frame.confidence, frame.pose.rotation))
         sharpnesses.append(sharpness(frame.crop))
     if not transforms:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
         raise ValueError(f"{path}: no usable face in any of {num_frames} frames ({reasons})")
+    landmarks, confidence, rotations = (np.array(values) for values in zip(*found))
     return VideoScan(
         path=pathlib.Path(path),
         num_frames=num_frames,
         transforms=transforms,
-        rotations=np.array(rotations),
+        landmarks=landmarks,
+        confidence=confidence,
+        rotations=rotations,
         sharpness=np.array(sharpnesses),
     )
 
@@ -180,11 +191,14 @@ def cut_frames(scan: VideoScan, numbers: Collection[int]) -> FaceFrames:
         for number, _, image in read_video(scan.path, max(numbers) + 1, "cutting crops")
         if number in numbers
     }
+    rows = [row for row, number in enumerate(scan.transforms) if number in crops]
     return FaceFrames(
         names=tuple(f"{printable(scan.path.name)}:{number}" for number in crops),
         numbers=np.array(list(crops), np.int32),
         crops=np.stack(list(crops.values())),
         transforms=tuple(scan.transforms[number] for number in crops),
+        landmarks=scan.landmarks[rows],
+        confidence=scan.confidence[rows],
     )
 
 
@@ -221,4 +235,6 @@ def _frames(names: Collection[str], numbers: range, prepared: list[PreparedFrame
         numbers=np.array(numbers, np.int32),
         crops=np.stack([frame.crop for frame in prepared]),
         transforms=tuple(frame.transform for frame in prepared),
+        landmarks=np.stack([frame.landmarks for frame in prepared]),
+        confidence=np.stack([frame.confidence for frame in prepared]),
     )

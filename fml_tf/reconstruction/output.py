@@ -91,6 +91,7 @@ def write_parameters(
             crop_transform=np.stack([transform.matrix for transform in frames.transforms]),
             frame_names=np.array(frames.names),
             frame_numbers=frames.numbers,
+            refinement_energy=np.array(reconstruction.energy, np.float32),
             conventions=np.array(CONVENTIONS),
         )
 

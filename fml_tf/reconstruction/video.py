@@ -13,7 +13,7 @@ from fml_tf.files.video_writer import write_video
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.inputs import VideoScan, read_video
-from fml_tf.reconstruction.reconstruction import follow_frames
+from fml_tf.reconstruction.reconstruction import Follower
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.pictures import BACKGROUND, blend, render_face
 from fml_tf.structures import FaceParameters
@@ -26,11 +26,11 @@ _MAX_RENDER_SIZE = 360
 
 
 def write_overlay_video(
-    path: str | os.PathLike, model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
+    path: str | os.PathLike, model: FaceReconstructor, scan: VideoScan, follower: Follower
 ) -> None:
     """Writes an H.264 video of the source's size with the face over every frame, at its time.
 
-    The identity is fixed by `identity_crops`; pose, expression and light are each frame's own.
+    The identity is the follower's; pose, expression and light are each frame's own.
     Frames in which no face was found stay as they are. Sides of an odd number of pixels, which
     H.264 (4:2:0) cannot have, grow by one. Where the size of the source's pictures changes midway,
     they are fitted into the size of the first. Sound is not kept.
@@ -39,12 +39,12 @@ def write_overlay_video(
       path: of the .mp4 file.
       model: the model.
       scan: of the source video.
-      identity_crops: [M, S, S, 3] uint8 RGB, the frames that the identity is pooled over.
+      follower: regresses its frames.
 
     Raises:
       NotWrittenError: it cannot be written to its end.
     """
-    frames = _overlay_frames(model, scan, identity_crops)
+    frames = _overlay_frames(model, scan, follower)
     first = next(frames)
     size = first.image.shape[1::-1]
     write_video(
@@ -57,7 +57,7 @@ def write_driven_video(
     model: FaceReconstructor,
     edit: Callable[[FaceParameters], FaceParameters],
     scan: VideoScan,
-    identity_crops: np.ndarray,
+    follower: Follower,
 ) -> None:
     """Writes a video of two pictures side by side: the driver's crop, and the face it drives.
 
@@ -69,7 +69,7 @@ def write_driven_video(
       model: the model.
       edit: makes the driven face's parameters of the driver's, such as `edits.drive` for a person.
       scan: of the driver's video.
-      identity_crops: [M, S, S, 3] uint8 RGB, the frames that the driver's identity is pooled over.
+      follower: regresses its frames.
     """
     background = np.full((model.camera.height, model.camera.width, 3), BACKGROUND, np.float32)
 
@@ -81,7 +81,7 @@ def write_driven_video(
         driven = to_bytes(blend(picture, coverage, background))
         return np.concatenate([crop, driven], axis=1)
 
-    frames = _draw_faces(model, scan, identity_crops, draw, edit)
+    frames = _draw_faces(model, scan, follower, draw, edit)
     write_video(path, ((f.seconds, f.image) for f in frames if f.number in scan.transforms))
 
 
@@ -137,44 +137,49 @@ def place_overlay(
 
 
 def _overlay_frames(
-    model: FaceReconstructor, scan: VideoScan, identity_crops: np.ndarray
+    model: FaceReconstructor, scan: VideoScan, follower: Follower
 ) -> Iterator[Frame]:
     def draw(frame, vertices, colours):
         transform = scan.transforms[frame.number]
         return place_overlay(frame.image, vertices, colours, transform, model)
 
-    return _draw_faces(model, scan, identity_crops, draw, lambda parameters: parameters)
+    return _draw_faces(model, scan, follower, draw, lambda parameters: parameters)
 
 
 def _draw_faces(
     model: FaceReconstructor,
     scan: VideoScan,
-    identity_crops: np.ndarray,
+    follower: Follower,
     draw: Callable[[Frame, np.ndarray, np.ndarray], np.ndarray],
     edit: Callable[[FaceParameters], FaceParameters],
 ) -> Iterator[Frame]:
     """The video's frames, those with a face as `draw` makes them of vertices and colours."""
+    row_of = {number: row for row, number in enumerate(scan.transforms)}
+
+    def draw_chunk(frames):
+        seen = [frame for frame in frames if frame.number in row_of]
+        if seen:
+            # Always the same number: each new one would compile the decoder again.
+            padded = seen + [seen[-1]] * (_CHUNK - len(seen))
+            crops = [crop_image(f.image, scan.transforms[f.number]) for f in padded]
+            rows = [row_of[frame.number] for frame in padded]
+            parameters = follower.follow(
+                np.stack(crops), scan.landmarks[rows], scan.confidence[rows]
+            )
+            faces = model.decode(edit(parameters))
+            vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
+        index = 0
+        for frame in frames:
+            if frame.number in row_of:
+                frame = frame._replace(image=draw(frame, vertices[..., index], colours[..., index]))
+                index += 1
+            yield frame
+
     frames = []
     for frame in read_video(scan.path, scan.num_frames, "drawing faces"):
         frames.append(frame)
         if len(frames) == _CHUNK:
-            yield from _draw_chunk(model, frames, scan, identity_crops, draw, edit)
+            yield from draw_chunk(frames)
             frames = []
     if frames:
-        yield from _draw_chunk(model, frames, scan, identity_crops, draw, edit)
-
-
-def _draw_chunk(model, frames, scan, identity_crops, draw, edit) -> Iterator[Frame]:
-    transforms = scan.transforms
-    crops = [crop_image(f.image, transforms[f.number]) for f in frames if f.number in transforms]
-    if crops:
-        # Always the same number: each new one would compile the decoder again.
-        crops += [crops[-1]] * (_CHUNK - len(crops))
-        faces = model.decode(edit(follow_frames(model, identity_crops, np.stack(crops))))
-        vertices, colours = faces.vertices.numpy(), faces.colours.numpy()
-    index = 0
-    for frame in frames:
-        if frame.number in transforms:
-            frame = frame._replace(image=draw(frame, vertices[..., index], colours[..., index]))
-            index += 1
-        yield frame
+        yield from draw_chunk(frames)

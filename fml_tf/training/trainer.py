@@ -23,12 +23,15 @@ from fml_tf.models.saving import (
     LAST,
     Description,
     check_same_model,
+    find_model,
     load_model,
     load_weights,
     read_description,
     save_model,
     weights_by_name,
 )
+from fml_tf.training.answer_prior import measure_prior
+from fml_tf.training.initial_bases import start_from_people
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Schedule, stages_of
 from fml_tf.training.summaries import picture_sheet
@@ -151,7 +154,10 @@ class Trainer:
             if tf.train.latest_checkpoint(self._path(CHECKPOINT_FOLDER)):
                 source = last
         if not source:
-            return build_model(config)
+            model = build_model(config)
+            if self.config.initial_bases == "people":
+                start_from_people(model.face_model, self.builder)
+            return model
         check_same_model(source, config)
         return load_model(source, config.rendering_backend)
 
@@ -222,6 +228,19 @@ class Trainer:
         best = self._path(BEST)
         if os.path.isdir(best):
             load_weights(self.model, best)
+
+    def measure_prior(self) -> None:
+        """Measures how far the model's answers lie from the truth, and keeps that with it.
+
+        On the people that the best model was chosen by; nothing where their truth is not known.
+        """
+        if self.validator is None or self.model.training_mean is None:
+            return
+        self.model.prior = measure_prior(
+            self.model, self.builder, "validation", self.config.num_frames
+        )
+        path = find_model(self.output_dir)
+        save_model(self.model, path, read_description(path))
 
     def _save_model(self, folder: str, step: int, metrics=None) -> None:
         description = Description(

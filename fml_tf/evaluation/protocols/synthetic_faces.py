@@ -86,7 +86,11 @@ class SyntheticFaces(Protocol):
             tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
             for data in example["frames"]
         ]
-        frames = [Frame(f"{name}/{i}", image, is_crop=True) for i, image in enumerate(images)]
+        marks = zip(example["landmarks"], example["landmark_confidence"])
+        frames = [
+            Frame(f"{name}/{i}", image, is_crop=True, landmarks=landmarks)
+            for i, (image, landmarks) in enumerate(zip(images, marks))
+        ]
         return Case(name, frames, example)
 
     def score(self, case: Case, frames: Sequence[int], prediction: Prediction) -> Score:

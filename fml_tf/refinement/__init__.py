@@ -1,0 +1,1 @@
+"""Refines what a network answered, so that it fits this person's pictures (ours)."""

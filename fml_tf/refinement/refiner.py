@@ -1,0 +1,339 @@
+"""Maximum a posteriori faces: the network's answer, moved to fit this person's pictures."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import scipy.linalg
+import tensorflow as tf
+
+from fml_tf.losses.landmark import slide_contour
+from fml_tf.models.prior import AnswerPrior
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.refinement.energy import FrameState, cauchy, position_jacobian
+from fml_tf.refinement.linear_face import LinearFace
+from fml_tf.rendering.illumination import spherical_harmonics
+from fml_tf.rendering.image_formation import merge_frames
+from fml_tf.rendering.pose import rotation_matrix, rotation_vector
+from fml_tf.rendering.sampling import sample_bilinear
+from fml_tf.structures import DecodedFaces, FaceParameters
+from fml_tf.xla import without_xla
+
+METHODS = ("landmarks", "photometric")
+"""What an answer is refined by: landmarks, or landmarks and colours."""
+
+# Of an identity that is to stay as it is.
+_HELD = 1e12
+
+_MOST_FACE_VERTICES = 1200
+_LANDMARK_REACH, _COLOUR_REACH = 3.0, 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RefinementSettings:
+    """How much each kind of evidence counts; chosen on validation people.
+
+    Attributes:
+      method: of `METHODS`.
+      landmark_scale: factor on the landmarks' standard deviations, since their errors go together.
+      colour_deviation: of a vertex's colour about the model's, in [0, 1].
+      colour_share: weight of a vertex, since neighbours' errors go together.
+      rotation_deviation: of the network's head poses, radian.
+      translation_deviation: of its translations, length units: across, down, in depth.
+      light_deviation: of its coefficients of light.
+      most_steps: Gauss-Newton steps.
+      tolerance: it ends where a step lowers the energy by less than this share.
+    """
+
+    method: str = "photometric"
+    landmark_scale: float = 1.5
+    colour_deviation: float = 0.08
+    colour_share: float = 0.05
+    rotation_deviation: float = 0.15
+    translation_deviation: tuple[float, float, float] = (0.2, 0.2, 2.0)
+    light_deviation: float = 0.3
+    most_steps: int = 12
+    tolerance: float = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Refinement:
+    """A refined answer.
+
+    Attributes:
+      parameters: B = 1 person.
+      energy: before, and after each step that was taken: it never rises.
+    """
+
+    parameters: FaceParameters
+    energy: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Point:
+    """Where the minimisation stands, with what its energy and derivatives are made of."""
+
+    parameters: FaceParameters
+    faces: DecodedFaces
+    contour: np.ndarray
+    energy: float
+
+
+class Refiner:
+    """Refines answers of one model.
+
+    The energy is that of a Gaussian about the network's answer (`prior`), robust distances to the
+    landmarks, and robust differences of colours on the visible face; one identity for all frames.
+    Minimised by Gauss-Newton with Levenberg's damping, of which a step is taken only where the
+    energy falls.
+
+    Args:
+      model: answers.
+      prior: of that model.
+      settings: see `RefinementSettings`.
+    """
+
+    def __init__(
+        self,
+        model: FaceReconstructor,
+        prior: AnswerPrior,
+        settings: RefinementSettings = RefinementSettings(),
+    ):
+        self._model, self._prior, self._settings = model, prior, settings
+        template = model.template
+        face = np.flatnonzero(template.regions["face"])
+        face = face[:: max(1, round(len(face) / _MOST_FACE_VERTICES))]
+        landmarks = np.concatenate(
+            [template.landmark_vertices, template.contour_candidates.ravel()]
+        )
+        vertices = np.unique(np.concatenate([face, landmarks]))
+        self._linear = LinearFace.of(model, vertices)
+        self._row = np.full(template.num_vertices, -1)
+        self._row[vertices] = np.arange(len(vertices))
+        self._face = face
+        self._linear_face = self._linear.at(self._row[face])
+        self._expression_precision = _inverse(prior.expression)
+        self._deviation = settings.landmark_scale * prior.landmark_px
+
+    def refine(
+        self,
+        frames: np.ndarray,
+        landmarks: np.ndarray,
+        confidence: np.ndarray,
+        parameters: FaceParameters,
+        hold_identity: bool = False,
+    ) -> Refinement:
+        """Refines one person's answer.
+
+        Args:
+          frames: [M, S, S, 3] crops, sRGB in [0, 1].
+          landmarks: [M, 66, 2] crop px.
+          confidence: [M, 66] in [0, 1].
+          parameters: of `FaceReconstructor.encode`, B = 1.
+          hold_identity: refine the frames alone.
+        """
+        settings, prior = self._settings, self._prior
+        evidence = _Evidence(frames, landmarks, confidence)
+        precision = _inverse(prior.identity_pooled if len(frames) > 1 else prior.identity_single)
+        if hold_identity:
+            precision = _HELD * np.eye(len(precision))
+        point = self._evaluate(parameters, parameters, evidence, precision)
+        energies, damping = [point.energy], 1e-3
+        for _ in range(settings.most_steps):
+            matrix, gradient = self._system(point, parameters, evidence, precision)
+            taken = None
+            while damping < 1e6 and taken is None:
+                damped = matrix + damping * np.diag(np.diag(matrix))
+                step = -scipy.linalg.solve(damped, gradient, assume_a="pos")
+                moved = self._move(point.parameters, step)
+                trial = self._evaluate(moved, parameters, evidence, precision)
+                if trial.energy < point.energy:
+                    taken, damping = trial, max(damping / 5, 1e-6)
+                else:
+                    damping *= 5
+            if taken is None:
+                break
+            point = taken
+            energies.append(point.energy)
+            if energies[-2] - energies[-1] < settings.tolerance * energies[-2]:
+                break
+        return Refinement(point.parameters, tuple(energies))
+
+    def _split(self, parameters):
+        """Vectors in the network's units: identity [Z], and frames [M, F]."""
+        model = self._model
+        identity = model.identity_layout.join(parameters.identity)[0].numpy()
+        frames = model.frame_layout.join(parameters.frame)[0].numpy()
+        return identity.astype(np.float64), frames.astype(np.float64)
+
+    def _differences(self, parameters, answer):
+        """Of the identity [Z] and the frames [M, F] from the answer; rotations as vectors."""
+        (identity, frames), (identity_0, frames_0) = self._split(parameters), self._split(answer)
+        frame = frames - frames_0
+        turns = tf.matmul(_rotations(parameters), _rotations(answer), transpose_b=True)
+        frame[:, :3] = rotation_vector(turns).numpy()
+        return identity - identity_0, frame
+
+    def _frame_precision(self):
+        """[F, F] about the network's answer for a frame."""
+        settings = self._settings
+        size = len(self._expression_precision)
+        light = self._model.frame_layout.size - 6 - size
+        pose = (settings.rotation_deviation,) * 3 + settings.translation_deviation
+        return scipy.linalg.block_diag(
+            np.diag(np.square(1.0 / np.array(pose))),
+            self._expression_precision,
+            np.eye(light) / settings.light_deviation**2,
+        )
+
+    def _evaluate(self, parameters, answer, evidence, precision) -> _Point:
+        with without_xla():  # which would compile again for each M
+            faces = self._model.decode(parameters)
+        identity, frame = self._differences(parameters, answer)
+        energy = 0.5 * identity @ precision @ identity
+        energy += 0.5 * np.einsum("mi,ij,mj", frame, self._frame_precision(), frame)
+        template = self._model.template
+        contour = slide_contour(
+            faces.vertices,
+            template.landmark_vertices,
+            template.contour_candidates,
+            tf.constant(evidence.landmarks, tf.float32),
+            self._model.camera,
+        ).numpy()
+        point = _Point(parameters, faces, contour, 0.0)
+        for m in range(len(evidence.frames)):
+            energy += self._landmarks(point, evidence, m)[0].sum()
+            if self._settings.method == "photometric":
+                energy += self._colours(point, evidence, m)[0].sum()
+        return dataclasses.replace(point, energy=float(energy))
+
+    def _landmarks(self, point, evidence, m):
+        """Energies [66], weights [66] and residuals [66, 2] px of a frame."""
+        positions = point.faces.positions[..., m].numpy()[point.contour[m]]
+        residual = positions - evidence.landmarks[m]
+        variance = self._deviation**2
+        energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _LANDMARK_REACH)
+        share = evidence.confidence[m]
+        return share * energy, share * weight / variance, residual
+
+    def _colours(self, point, evidence, m):
+        """Energies [P], weights [P] and residuals [P, 3] of a frame's visible face."""
+        settings = self._settings
+        faces = point.faces
+        positions = tf.gather(faces.positions[..., m], self._face)
+        observed = sample_bilinear(evidence.frames[m][None], positions[..., None])[..., 0].numpy()
+        residual = tf.gather(faces.colours[..., m], self._face).numpy() - observed
+        visible = tf.gather(faces.visible[..., m], self._face).numpy()
+        variance = settings.colour_deviation**2
+        energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _COLOUR_REACH)
+        share = settings.colour_share * visible
+        return share * energy, share * weight / variance, residual
+
+    def _system(self, point, answer, evidence, precision):
+        """Gauss-Newton's matrix and gradient, by identity and then frame by frame."""
+        identity, frame = self._differences(point.parameters, answer)
+        size, count = len(identity), len(frame)
+        length = frame.shape[1]
+        matrix = np.zeros((size + count * length,) * 2)
+        gradient = np.zeros(size + count * length)
+        matrix[:size, :size] = precision
+        gradient[:size] = precision @ identity
+        of_frame = self._frame_precision()
+        rotations = _rotations(point.parameters).numpy()
+        for m in range(count):
+            block, vector = self._frame_system(point, evidence, m, rotations[m])
+            own = slice(size + m * length, size + (m + 1) * length)
+            matrix[:size, :size] += block[:size, :size]
+            matrix[:size, own] = block[:size, size:]
+            matrix[own, :size] = block[size:, :size]
+            matrix[own, own] = block[size:, size:] + of_frame
+            gradient[:size] += vector[:size]
+            gradient[own] = vector[size:] + of_frame @ frame[m]
+        return matrix, gradient
+
+    def _frame_system(self, point, evidence, m, rotation):
+        """JᵀWJ and JᵀWr of one frame's evidence, by identity and this frame's parameters."""
+        faces, model = point.faces, self._model
+        translation = point.parameters.translation[0, m].numpy()
+        size = self._linear.shape.shape[2]
+        light = 27
+
+        def jacobian(linear):
+            vertices = tf.gather(faces.vertices[..., m], linear.vertices).numpy()
+            positions = tf.gather(faces.positions[..., m], linear.vertices).numpy()
+            state = FrameState(rotation, vertices, translation, positions)
+            return position_jacobian(state, linear, model.camera, model.config.length_unit_mm)
+
+        _, weight, residual = self._landmarks(point, evidence, m)
+        rows = jacobian(self._linear.at(self._row[point.contour[m]]))
+        total = rows.shape[2] + light
+        matrix, vector = np.zeros((total, total)), np.zeros(total)
+        _accumulate(matrix, vector, rows, weight, residual)
+        if self._settings.method == "photometric":
+            _, weight, residual = self._colours(point, evidence, m)
+            seen = weight > 0
+            linear = self._linear_face.at(seen)
+            positions = tf.gather(faces.positions[..., m], linear.vertices)[..., None]
+            slope = sample_bilinear(evidence.slopes[m][None], positions)[..., 0].numpy()
+            slope = slope.reshape(-1, 2, 3)
+            rows = -np.einsum("pdc,pdk->pck", slope, jacobian(linear))
+            normals = tf.gather(faces.normals[..., m : m + 1], linear.vertices)
+            bands = spherical_harmonics(normals)[..., 0].numpy()
+            shading = bands @ point.parameters.illumination[0, m].numpy()
+            rows[..., :size] += shading[..., None] * linear.albedo
+            albedo = tf.gather(faces.identity.albedo[..., 0], linear.vertices).numpy()
+            of_light = np.einsum("pc,pb,cd->pcbd", albedo, bands, np.eye(3))
+            rows = np.concatenate([rows, of_light.reshape(*albedo.shape, light)], axis=2)
+            _accumulate(matrix, vector, rows, weight[seen], residual[seen])
+        return matrix, vector
+
+    def _move(self, parameters, step):
+        """Parameters after a step in the unknowns of `_system`."""
+        model = self._model
+        identity, frames = self._split(parameters)
+        size = len(identity)
+        change = step[size:].reshape(frames.shape)
+        turns = rotation_matrix(tf.constant(change[:, :3], tf.float32))
+        rotation = rotation_vector(tf.matmul(turns, _rotations(parameters))).numpy()
+        frames = frames + change
+        frames[:, :3] = rotation
+        identity = tf.constant((identity + step[:size])[None], tf.float32)
+        return FaceParameters(
+            identity=model.identity_layout.split(identity),
+            frame=model.frame_layout.split(tf.constant(frames[None], tf.float32)),
+        )
+
+
+class _Evidence:
+    """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach."""
+
+    def __init__(self, frames, landmarks, confidence):
+        blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
+        self.frames = tf.constant(np.stack(blurred))
+        slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
+        self.slopes = tf.constant(np.stack(slopes))
+        self.landmarks, self.confidence = np.float64(landmarks), np.float64(confidence)
+
+
+def _slope(picture, across, down):
+    return cv2.Sobel(picture, cv2.CV_32F, across, down, ksize=3, scale=1 / 8)
+
+
+def _rotations(parameters):
+    return rotation_matrix(merge_frames(parameters.rotation))
+
+
+def _accumulate(matrix, vector, rows, weight, residual):
+    """Adds JᵀWJ and JᵀWr of rows [P, C, K] to the first K unknowns."""
+    size = rows.shape[2]
+    flat = rows.reshape(-1, size)
+    weighted = (weight[:, None, None] * rows).reshape(-1, size)
+    matrix[:size, :size] += weighted.T @ flat
+    vector[:size] += weighted.T @ residual.ravel()
+
+
+def _inverse(moments: np.ndarray) -> np.ndarray:
+    """Inverse of a matrix of second moments, whose smallest may be unmeasurably small."""
+    values, vectors = np.linalg.eigh(moments)
+    values = np.maximum(values, 1e-4 * values[-1])
+    return (vectors / values) @ vectors.T

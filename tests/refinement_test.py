@@ -1,0 +1,202 @@
+"""Refined answers: derivatives, what comes back of known people, robustness, what is held."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fml_tf.config import ModelConfig
+from fml_tf.losses.landmark import gather_landmarks, slide_contour
+from fml_tf.models.building import build_model
+from fml_tf.models.prior import AnswerPrior
+from fml_tf.refinement.energy import FrameState, cauchy, position_jacobian
+from fml_tf.refinement.linear_face import LinearFace
+from fml_tf.refinement.refiner import METHODS, RefinementSettings, Refiner
+from fml_tf.rendering.camera import project
+from fml_tf.rendering.pictures import render_face
+from fml_tf.rendering.pose import rotation_matrix
+from fml_tf.structures import FaceParameters
+
+SIZE, NUM_FRAMES = 96, 2
+CONFIG = ModelConfig(
+    network_width=0.02, crop_size=SIZE, shape_size=6, albedo_size=5, num_graph_nodes=100
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    tf.keras.utils.set_random_seed(0)
+    model = build_model(CONFIG)
+    rng = np.random.default_rng(0)
+    face_model = model.face_model
+    # Smooth in space, as bases of people are: a few directions for all nodes of a place.
+    places = model.template.mean_shape[face_model.graph.node_vertices] / 60.0
+    waves = np.cos(places @ rng.normal(size=(3, 18)) + rng.uniform(0, 6, 18))
+    basis = (
+        0.03
+        * np.einsum("gw,cw,wk->gck", waves, rng.normal(size=(3, 18)), rng.normal(size=(18, 6)))
+        / 4
+    )
+    face_model.shape_basis.assign(basis.reshape(-1, 6))
+    points = model.template.mean_shape / 40.0
+    waves = np.cos(points @ rng.normal(size=(3, 5)) + rng.uniform(0, 6, 5))
+    albedo = 0.05 * waves[:, None] * rng.normal(size=(3, 5))
+    face_model.albedo_basis.assign(albedo.reshape(-1, 5))
+    return model
+
+
+@pytest.fixture(scope="module")
+def prior(model):
+    size = model.identity_layout.size
+    expressions = len(model.expression_basis.sigma)
+    return AnswerPrior(
+        identity_single=np.eye(size),
+        identity_pooled=np.eye(size),
+        expression=0.3 * np.eye(expressions),
+        landmark_px=np.full(66, 0.3),
+        num_people=np.array(1),
+    )
+
+
+def parameters_of(model, identity, frames):
+    as_tensor = lambda values: tf.constant(values[None], tf.float32)  # noqa: E731
+    return FaceParameters(
+        identity=model.identity_layout.split(as_tensor(identity)),
+        frame=model.frame_layout.split(as_tensor(frames)),
+    )
+
+
+@pytest.fixture(scope="module")
+def person(model):
+    """Known parameters with their pictures and landmarks."""
+    rng = np.random.default_rng(1)
+    expressions = len(model.expression_basis.sigma)
+    frames = np.zeros((NUM_FRAMES, model.frame_layout.size))
+    frames[:, :3] = [[0.05, 0.2, 0.0], [-0.1, -0.3, 0.05]]
+    frames[:, 6 : 6 + expressions] = 0.3 * rng.normal(size=(NUM_FRAMES, expressions))
+    parameters = parameters_of(model, rng.normal(size=model.identity_layout.size), frames)
+    faces = model.decode(parameters)
+    background = np.full((SIZE, SIZE, 3), 0.3, np.float32)
+    pictures = []
+    for m in range(NUM_FRAMES):
+        vertices, colours = faces.vertices[..., m].numpy(), faces.colours[..., m].numpy()
+        picture, coverage = render_face(vertices, colours, model.template, model.camera)
+        pictures.append(background + coverage[..., None] * (picture - background))
+    return parameters, np.stack(pictures), landmarks_of(model, faces)
+
+
+def landmarks_of(model, faces, near=None):
+    """Where the landmarks of faces are; of the contour, the candidates in the middle."""
+    template = model.template
+    if near is None:
+        indices = np.tile(template.landmark_vertices, (NUM_FRAMES, 1))
+    else:
+        marks = (template.landmark_vertices, template.contour_candidates, near, model.camera)
+        indices = slide_contour(faces.vertices, *marks)
+    return gather_landmarks(faces.positions, tf.constant(indices)).numpy()
+
+
+def answer_of(model):
+    """A network that has seen nothing: the mean face in its place."""
+    frames = np.zeros((NUM_FRAMES, model.frame_layout.size))
+    return parameters_of(model, np.zeros(model.identity_layout.size), frames)
+
+
+def landmark_error(model, parameters, landmarks):
+    found = landmarks_of(model, model.decode(parameters), tf.constant(landmarks, tf.float32))
+    return float(np.linalg.norm(found - landmarks, axis=-1).mean())
+
+
+def test_derivatives_of_positions_are_those_of_finite_differences(model):
+    rng = np.random.default_rng(0)
+    linear = LinearFace.of(model, np.arange(0, 4000, 97))
+    size, expressions = linear.shape.shape[2], linear.expression.shape[2]
+    neutral = model.template.mean_shape[linear.vertices].astype(np.float64)
+    start = np.array([0.1, -0.4, 0.2])
+    place = model.initial_translation.astype(np.float64)
+
+    def positions(step):
+        identity, turn, shift, expression = np.split(step, [size, size + 3, size + 6])
+        points = neutral + linear.shape @ identity + linear.expression @ expression
+        turns = rotation_matrix(tf.constant([turn, start])).numpy()
+        points = points @ (turns[0] @ turns[1]).T + place + 100.0 * shift
+        return project(tf.constant(points[..., None]), model.camera).numpy()[..., 0], points
+
+    zero = np.zeros(size + 6 + expressions)
+    at, points = positions(zero)
+    state = FrameState(rotation_matrix(tf.constant([start])).numpy()[0], points, place, at)
+    jacobian = position_jacobian(state, linear, model.camera, 100.0)
+    for k in rng.choice(len(zero), 12, replace=False):
+        step = zero.copy()
+        step[k] = 1e-5
+        numeric = (positions(step)[0] - positions(-step)[0]) / 2e-5
+        np.testing.assert_allclose(jacobian[..., k], numeric, rtol=1e-5, atol=1e-5)
+
+
+def test_the_robust_weight_is_the_slope_of_the_robust_energy():
+    squared = np.linspace(0.1, 50, 20)
+    energy, weight = cauchy(squared, 3.0)
+    slope = (cauchy(squared + 1e-6, 3.0)[0] - energy) / 1e-6
+    np.testing.assert_allclose(slope, 0.5 * weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_known_person_comes_back(model, prior, person, method):
+    truth, pictures, landmarks = person
+    confidence = np.ones(landmarks.shape[:2])
+    refiner = Refiner(model, prior, RefinementSettings(method=method))
+    refinement = refiner.refine(pictures, landmarks, confidence, answer_of(model))
+    assert all(later < earlier for earlier, later in zip(refinement.energy, refinement.energy[1:]))
+    assert landmark_error(model, refinement.parameters, landmarks) < 0.25
+    face = model.template.regions["face"]
+
+    def shape_error(parameters):
+        shapes = [
+            model.face_model.identity(p.identity).neutral_vertices[..., 0].numpy()[face]
+            for p in (parameters, truth)
+        ]
+        shapes = [shape - shape.mean(axis=0) for shape in shapes]
+        return np.linalg.norm(shapes[0] - shapes[1], axis=1).mean()
+
+    assert shape_error(refinement.parameters) < 0.5 * shape_error(answer_of(model))
+    if method == "photometric":
+
+        def albedo_error(parameters):
+            albedos = [
+                model.face_model.identity(p.identity).albedo[..., 0].numpy()[face]
+                for p in (parameters, truth)
+            ]
+            return np.abs(albedos[0] - albedos[1]).mean()
+
+        assert albedo_error(refinement.parameters) < 0.6 * albedo_error(answer_of(model))
+
+
+def test_wrong_landmarks_are_not_followed(model, prior, person):
+    _, pictures, landmarks = person
+    refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
+    confidence = np.ones(landmarks.shape[:2])
+    wrong = landmarks.copy()
+    wrong[0, [30, 40, 50]] += 25.0
+    parameters = refiner.refine(pictures, wrong, confidence, answer_of(model)).parameters
+    assert landmark_error(model, parameters, landmarks) < 0.6
+    confidence[0, [30, 40, 50]] = 0.0  # said to be wrong: as if they were not there
+    told = refiner.refine(pictures, wrong, confidence, answer_of(model)).parameters
+    assert landmark_error(model, told, landmarks) < 0.3
+
+
+def test_a_held_identity_stays_and_its_frames_are_refined(model, prior, person):
+    truth, pictures, landmarks = person
+    answer = FaceParameters(identity=truth.identity, frame=answer_of(model).frame)
+    refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
+    refinement = refiner.refine(
+        pictures, landmarks, np.ones(landmarks.shape[:2]), answer, hold_identity=True
+    )
+    for name, values in answer.identity.items():
+        np.testing.assert_allclose(refinement.parameters.identity[name], values, atol=1e-5)
+    assert landmark_error(model, refinement.parameters, landmarks) < 0.2
+
+
+def test_priors_travel_as_arrays(prior):
+    again = AnswerPrior.from_arrays(prior.to_arrays() | {"other": np.zeros(1)})
+    for name, value in vars(prior).items():
+        np.testing.assert_array_equal(getattr(again, name), value)
+    assert AnswerPrior.from_arrays({"other": np.zeros(1)}) is None
