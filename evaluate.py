@@ -24,7 +24,7 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import tensorflow as tf
 from absl import app, flags

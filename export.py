@@ -8,9 +8,7 @@ The last part of --export_dir is the version's number, the one before it the mod
 that exists is never overwritten. docs/serving.md describes the signatures and how to serve them.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import tensorflow as tf
 from absl import app, flags, logging

@@ -15,7 +15,7 @@ files. If the input cannot be used it says why in one line, exits with code 2 an
 import functools
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 from absl import app, flags
 

@@ -10,11 +10,10 @@ The requests are the export's warm-up requests: one person with one frame.
 
 import functools
 import json
-import os
 import pathlib
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 from absl import app, flags

@@ -5,10 +5,9 @@
 Takes train.py's flags; the records are those that it would train on.
 """
 
-import os
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tensorflow as tf

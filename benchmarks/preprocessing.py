@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import cv2
 import dlib

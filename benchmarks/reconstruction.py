@@ -8,9 +8,7 @@ and the traffic of its vertex arrays are not in it.
     python -m benchmarks.reconstruction --template_resolution=60k --num_frames=4
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tensorflow as tf

@@ -12,9 +12,7 @@ Three measurements, each with its cases timed in the same rounds:
     python -m benchmarks.rendering --template_resolution=60k
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import resource
 

@@ -10,11 +10,10 @@ and the traffic of its vertex arrays are not in it.
     python -m benchmarks.train_step --flagfile=configs/paper.cfg
 """
 
-import os
 import resource
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tensorflow as tf

@@ -13,7 +13,8 @@ import pathlib
 import tempfile
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio

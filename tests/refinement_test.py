@@ -15,6 +15,7 @@ from fml_tf.rendering.camera import project
 from fml_tf.rendering.pictures import render_face
 from fml_tf.rendering.pose import rotation_matrix
 from fml_tf.structures import FaceParameters
+from fml_tf.template.dense_landmarks import load_dense_landmarks
 
 SIZE, NUM_FRAMES = 96, 2
 CONFIG = ModelConfig(
@@ -168,6 +169,20 @@ def test_a_known_person_comes_back(model, prior, person, method):
             return np.abs(albedos[0] - albedos[1]).mean()
 
         assert albedo_error(refinement.parameters) < 0.6 * albedo_error(answer_of(model))
+
+
+def test_dense_points_alone_place_a_face(model, prior, person):
+    truth, pictures, landmarks = person
+    faces = model.decode(truth)
+    positions = np.moveaxis(faces.positions.numpy(), -1, 0)
+    dense = np.ones((NUM_FRAMES, 468, 3), np.float32)
+    dense[..., :2] = load_dense_landmarks().of(positions)
+    dense[:, ~load_dense_landmarks().anchored] = 0.0, 0.0, 1.0  # nobody looks at these
+    refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
+    nowhere = np.zeros(landmarks.shape[:2])
+    refined = refiner.refine(pictures, landmarks, nowhere, answer_of(model), dense).parameters
+    assert landmark_error(model, answer_of(model), landmarks) > 3.0
+    assert landmark_error(model, refined, landmarks) < 0.6
 
 
 def test_wrong_landmarks_are_not_followed(model, prior, person):

@@ -152,5 +152,6 @@ def build(
         names = ", ".join(Builder.builder_configs)
         raise ValueError(f"synthetic_faces/{config}: no such configuration; there are {names}")
     builder = Builder(data_dir=data_dir, config=config)
+    tfds.disable_progress_bar()  # people are counted already
     builder.download_and_prepare()
     return builder

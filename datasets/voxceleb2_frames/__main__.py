@@ -17,12 +17,11 @@ A build that was stopped resumes with the same command. The README beside this f
 """
 
 import dataclasses
-import os
 import pathlib
 import pkgutil
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import tensorflow_datasets as tfds
 from absl import app, flags, logging

@@ -9,7 +9,7 @@ models, are converted. `fml_tf.load_model` and all scripts read what is written.
 import dataclasses
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 from absl import app, flags
 

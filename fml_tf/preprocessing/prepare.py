@@ -13,6 +13,7 @@ from fml_tf.geometry.crop import (
     crop_box,
     crop_image,
 )
+from fml_tf.preprocessing.face_mesh import DenseFace
 from fml_tf.preprocessing.head_pose import HeadPose, head_pose
 from fml_tf.preprocessing.landmarks import DetectedFace, LandmarkDetector
 
@@ -81,6 +82,8 @@ class PreparedFrame:
       confidence: [66] float32 in (0, 1].
       transform: from source to crop px.
       pose: of the mean face.
+      dense: [468, 3] float32, u and v in crop px and confidence of a detector's dense points; None
+        where it has none.
     """
 
     crop: np.ndarray
@@ -88,6 +91,7 @@ class PreparedFrame:
     confidence: np.ndarray
     transform: CropTransform
     pose: HeadPose
+    dense: np.ndarray | None = None
 
 
 def find_face(
@@ -177,10 +181,15 @@ def prepare_face(
     """
     transform = place_crop(face, settings)
     landmarks = transform.apply(face.landmarks).astype(np.float32)
+    dense = None
+    if isinstance(face, DenseFace):
+        places = transform.apply(face.dense[:, :2])
+        dense = np.concatenate([places, face.dense_confidence[:, None]], axis=1, dtype=np.float32)
     return PreparedFrame(
         crop=crop_image(image, transform),
         landmarks=landmarks,
         confidence=face.confidence,
         transform=transform,
         pose=head_pose(landmarks, template_landmarks, settings.focal_length, settings.size),
+        dense=dense,
     )

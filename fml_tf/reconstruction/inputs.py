@@ -41,6 +41,7 @@ class FaceFrames:
       transforms: M maps from source to crop px.
       landmarks: [M, 66, 2] float32 crop px.
       confidence: [M, 66] float32 in (0, 1].
+      dense: [M, 468, 3] float32 of a detector that has them, see `PreparedFrame`.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class FaceFrames:
     transforms: tuple[CropTransform, ...]
     landmarks: np.ndarray
     confidence: np.ndarray
+    dense: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +65,7 @@ class VideoScan:
       confidence: [F, 66] float32, theirs.
       rotations: [F, 3] head poses of those frames, rotation vectors.
       sharpness: [F], see `frame_choice.sharpness`.
+      dense: [F, 468, 3] float32 of a detector that has them, see `PreparedFrame`.
     """
 
     path: pathlib.Path
@@ -72,6 +75,7 @@ class VideoScan:
     confidence: np.ndarray
     rotations: np.ndarray
     sharpness: np.ndarray
+    dense: np.ndarray | None = None
 
 
 def is_video(path: str | os.PathLike) -> bool:
@@ -159,20 +163,21 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
             rejected[error.reason] += 1
             continue
         transforms[number] = frame.transform
-        found.append((frame.landmarks, frame.confidence, frame.pose.rotation))
+        found.append((frame.landmarks, frame.confidence, frame.pose.rotation, frame.dense))
         sharpnesses.append(sharpness(frame.crop))
     if not transforms:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
         raise ValueError(f"{path}: no usable face in any of {num_frames} frames ({reasons})")
-    landmarks, confidence, rotations = (np.array(values) for values in zip(*found))
+    landmarks, confidence, rotations, dense = zip(*found)
     return VideoScan(
         path=pathlib.Path(path),
         num_frames=num_frames,
         transforms=transforms,
-        landmarks=landmarks,
-        confidence=confidence,
-        rotations=rotations,
+        landmarks=np.stack(landmarks),
+        confidence=np.stack(confidence),
+        rotations=np.stack(rotations),
         sharpness=np.array(sharpnesses),
+        dense=_stacked(dense),
     )
 
 
@@ -199,6 +204,7 @@ def cut_frames(scan: VideoScan, numbers: Collection[int]) -> FaceFrames:
         transforms=tuple(scan.transforms[number] for number in crops),
         landmarks=scan.landmarks[rows],
         confidence=scan.confidence[rows],
+        dense=None if scan.dense is None else scan.dense[rows],
     )
 
 
@@ -237,4 +243,10 @@ def _frames(names: Collection[str], numbers: range, prepared: list[PreparedFrame
         transforms=tuple(frame.transform for frame in prepared),
         landmarks=np.stack([frame.landmarks for frame in prepared]),
         confidence=np.stack([frame.confidence for frame in prepared]),
+        dense=_stacked([frame.dense for frame in prepared]),
     )
+
+
+def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The arrays as one; None if one is."""
+    return None if any(array is None for array in arrays) else np.stack(arrays)

@@ -122,7 +122,7 @@ def reconstruct_frames(
     energy = ()
     if refiner is not None:
         refinement = refiner.refine(
-            batch[0].numpy(), frames.landmarks, frames.confidence, parameters
+            batch[0].numpy(), frames.landmarks, frames.confidence, parameters, frames.dense
         )
         parameters, energy = refinement.parameters, refinement.energy
     return Reconstruction(frames, parameters, model.decode(parameters), energy=energy)
@@ -143,7 +143,11 @@ class Follower:
         self._model, self._face, self._refiner = model, face, refiner
 
     def follow(
-        self, crops: np.ndarray, landmarks: np.ndarray, confidence: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        confidence: np.ndarray,
+        dense: np.ndarray | None = None,
     ) -> FaceParameters:
         """Regresses frames, and refines them with the identity held.
 
@@ -155,6 +159,7 @@ class Follower:
           crops: [N, S, S, 3] uint8 RGB.
           landmarks: [N, 66, 2] crop px.
           confidence: [N, 66].
+          dense: [N, 468, 3], see `FaceFrames`.
 
         Returns:
           Parameters of B = 1 person and the N frames.
@@ -169,7 +174,7 @@ class Follower:
         answer = FaceParameters(identity=self._face.parameters.identity, frame=parameters.frame)
         frames = batch[0, count:].numpy()
         return self._refiner.refine(
-            frames, landmarks, confidence, answer, hold_identity=True
+            frames, landmarks, confidence, answer, dense, hold_identity=True
         ).parameters
 
 

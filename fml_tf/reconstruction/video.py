@@ -163,8 +163,9 @@ def _draw_faces(
             padded = seen + [seen[-1]] * (_CHUNK - len(seen))
             crops = [crop_image(f.image, scan.transforms[f.number]) for f in padded]
             rows = [row_of[frame.number] for frame in padded]
+            dense = None if scan.dense is None else scan.dense[rows]
             parameters = follower.follow(
-                np.stack(crops), scan.landmarks[rows], scan.confidence[rows]
+                np.stack(crops), scan.landmarks[rows], scan.confidence[rows], dense
             )
             faces = model.decode(edit(parameters))
             vertices, colours = faces.vertices.numpy(), faces.colours.numpy()

@@ -17,6 +17,7 @@ from fml_tf.rendering.image_formation import merge_frames
 from fml_tf.rendering.pose import rotation_matrix, rotation_vector
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.structures import DecodedFaces, FaceParameters
+from fml_tf.template.dense_landmarks import load_dense_landmarks
 from fml_tf.xla import without_xla
 
 METHODS = ("landmarks", "photometric")
@@ -36,6 +37,7 @@ class RefinementSettings:
     Attributes:
       method: of `METHODS`.
       landmark_scale: factor on the landmarks' standard deviations, since their errors go together.
+      dense_share: weight of a dense point, since neighbours' errors go together.
       colour_deviation: of a vertex's colour about the model's, in [0, 1].
       colour_share: weight of a vertex, since neighbours' errors go together.
       rotation_deviation: of the network's head poses, radian.
@@ -47,6 +49,7 @@ class RefinementSettings:
 
     method: str = "photometric"
     landmark_scale: float = 1.5
+    dense_share: float = 0.1
     colour_deviation: float = 0.08
     colour_share: float = 0.05
     rotation_deviation: float = 0.15
@@ -106,7 +109,9 @@ class Refiner:
         landmarks = np.concatenate(
             [template.landmark_vertices, template.contour_candidates.ravel()]
         )
-        vertices = np.unique(np.concatenate([face, landmarks]))
+        self._dense = load_dense_landmarks() if model.config.template == "makehuman" else None
+        corners = [] if self._dense is None else self._dense.corners[self._dense.anchored].ravel()
+        vertices = np.unique(np.concatenate([face, landmarks, corners]).astype(int))
         self._linear = LinearFace.of(model, vertices)
         self._row = np.full(template.num_vertices, -1)
         self._row[vertices] = np.arange(len(vertices))
@@ -121,6 +126,7 @@ class Refiner:
         landmarks: np.ndarray,
         confidence: np.ndarray,
         parameters: FaceParameters,
+        dense: np.ndarray | None = None,
         hold_identity: bool = False,
     ) -> Refinement:
         """Refines one person's answer.
@@ -130,10 +136,11 @@ class Refiner:
           landmarks: [M, 66, 2] crop px.
           confidence: [M, 66] in [0, 1].
           parameters: of `FaceReconstructor.encode`, B = 1.
+          dense: [M, 468, 3] of a detector that has them: u, v in crop px, and confidence.
           hold_identity: refine the frames alone.
         """
         settings, prior = self._settings, self._prior
-        evidence = _Evidence(frames, landmarks, confidence)
+        evidence = _Evidence(frames, landmarks, confidence, dense)
         precision = _inverse(prior.identity_pooled if len(frames) > 1 else prior.identity_single)
         if hold_identity:
             precision = _HELD * np.eye(len(precision))
@@ -203,6 +210,8 @@ class Refiner:
         point = _Point(parameters, faces, contour, 0.0)
         for m in range(len(evidence.frames)):
             energy += self._landmarks(point, evidence, m)[0].sum()
+            if evidence.dense is not None:
+                energy += self._dense_points(point, evidence, m)[0].sum()
             if self._settings.method == "photometric":
                 energy += self._colours(point, evidence, m)[0].sum()
         return dataclasses.replace(point, energy=float(energy))
@@ -214,6 +223,18 @@ class Refiner:
         variance = self._deviation**2
         energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _LANDMARK_REACH)
         share = evidence.confidence[m]
+        return share * energy, share * weight / variance, residual
+
+    def _dense_points(self, point, evidence, m):
+        """Energies, weights and residuals of a frame's anchored dense points, as `_landmarks`."""
+        anchored, camera = self._dense.anchored, self._model.camera
+        vertices = point.faces.vertices[..., m].numpy()
+        positions = self._dense.of(point.faces.positions[..., m].numpy())[anchored]
+        residual = positions - evidence.dense[m, anchored, :2]
+        depth = -self._dense.of(vertices)[anchored, 2]
+        variance = (camera.focal_length_px / depth * self._dense.deviation[anchored]) ** 2
+        energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _LANDMARK_REACH)
+        share = self._settings.dense_share * evidence.dense[m, anchored, 2]
         return share * energy, share * weight / variance, residual
 
     def _colours(self, point, evidence, m):
@@ -269,6 +290,15 @@ class Refiner:
         total = rows.shape[2] + light
         matrix, vector = np.zeros((total, total)), np.zeros(total)
         _accumulate(matrix, vector, rows, weight, residual)
+        if evidence.dense is not None:
+            _, weight, residual = self._dense_points(point, evidence, m)
+            corners, weights = (
+                a[self._dense.anchored] for a in (self._dense.corners, self._dense.weights)
+            )
+            rows = jacobian(self._linear.at(self._row[corners.ravel()]))
+            rows = rows.reshape(*corners.shape, *rows.shape[1:])
+            rows = np.einsum("pc,pcdk->pdk", weights, rows)
+            _accumulate(matrix, vector, rows, weight, residual)
         if self._settings.method == "photometric":
             _, weight, residual = self._colours(point, evidence, m)
             seen = weight > 0
@@ -307,12 +337,13 @@ class Refiner:
 class _Evidence:
     """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach."""
 
-    def __init__(self, frames, landmarks, confidence):
+    def __init__(self, frames, landmarks, confidence, dense):
         blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
         self.frames = tf.constant(np.stack(blurred))
         slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
         self.slopes = tf.constant(np.stack(slopes))
         self.landmarks, self.confidence = np.float64(landmarks), np.float64(confidence)
+        self.dense = None if dense is None else np.float64(dense)
 
 
 def _slope(picture, across, down):

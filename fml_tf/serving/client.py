@@ -13,12 +13,11 @@ import base64
 import functools
 import http.client
 import json
-import os
 import urllib.error
 import urllib.parse
 import urllib.request
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import cv2
 import grpc

@@ -12,7 +12,7 @@ import os
 import pathlib
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import tensorflow as tf
 from absl import app, flags, logging

@@ -25,10 +25,9 @@ other points of lids and inner lips stay on their rims.
 
 import itertools
 import json
-import os
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tqdm

@@ -6,9 +6,7 @@
 Takes train.py's flags. Each example is a pair of rows: as it is, and changed.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 from absl import app, flags

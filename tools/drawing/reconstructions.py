@@ -6,9 +6,8 @@ One block a person, one column a frame; rows: input, overlay, albedo, shading, g
 """
 
 import itertools
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 from absl import app, flags

@@ -10,7 +10,6 @@ value).
 """
 
 import collections
-import os
 import pathlib
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import tempfile
 import time
 import zipfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tensorflow as tf

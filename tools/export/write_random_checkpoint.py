@@ -10,7 +10,7 @@ at the paper's sizes.
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import keras
 import numpy as np

@@ -3,9 +3,7 @@
 python -m tools.export.write_reference --checkpoint=runs/small --output=reference.npz
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 import tensorflow as tf

@@ -11,13 +11,12 @@ Example:
 """
 
 import dataclasses
-import os
 import pathlib
 import shutil
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 from absl import app, flags

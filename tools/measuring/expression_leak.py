@@ -5,9 +5,7 @@ Without hidden pockets in the fit of B_G, as the model has it, and with them.
     python -m tools.measuring.expression_leak
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
 from absl import app

@@ -12,10 +12,9 @@ subtracted everywhere. What of that offset depends on the face and its pose stay
 
 import dataclasses
 import itertools
-import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import cv2
 import matplotlib.pyplot as plt

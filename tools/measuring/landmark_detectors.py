@@ -12,11 +12,10 @@ calibrated on renderings, mean the same places on people.
 
 import functools
 import itertools
-import os
 import pathlib
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import cv2
 import numpy as np

@@ -11,10 +11,9 @@ with one weight changed. The people are those of the split 'validation'.
 """
 
 import itertools
-import os
 from collections.abc import Mapping
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import keras
 import numpy as np
