@@ -74,7 +74,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text(
         "checkpoint",
         None,
-        "A saved model, or the --output_dir of train.py, whose best model is taken.",
+        "A saved model, or the --output_dir of train.py, whose best model is taken; the model that "
+        "ships, if there are no --predictions either.",
     )
     flags.DEFINE_list(
         "predictions",
@@ -162,10 +163,8 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
         numbers.
     """
     num_frames = parse_num_frames(options.num_frames)
-    if not options.checkpoint and not options.predictions:
-        raise ValueError("give --checkpoint, the folder of a model, or --predictions, or both")
     methods, hashes = [], []
-    if options.checkpoint:
+    if options.checkpoint or not options.predictions:
         hashes.append(model_hash(options.checkpoint))
         model = load_model(options.checkpoint)
         if model_hash(options.checkpoint) != hashes[0]:

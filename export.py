@@ -14,19 +14,13 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from fml_tf.command_line import one_line_errors
-from fml_tf.models.saving import load_model
+from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.serving.exporting import DTYPES, check_export_dir, export_model
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines this script's flags."""
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "A saved model, or the --output_dir of train.py, whose best model is taken.",
-        flag_values=flag_values,
-        required=True,
-    )
+    flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP, flag_values=flag_values)
     flags.DEFINE_string(
         "export_dir",
         None,

@@ -2,10 +2,10 @@
 
 Examples:
 
-  python reconstruct.py --checkpoint=runs/small --input=portrait.jpg --output_dir=portrait
-  python reconstruct.py --checkpoint=runs/small --input=photos_of_one_person/ --output_dir=person
-  python reconstruct.py --checkpoint=runs/small --input=clip.mp4 --output_dir=clip
-  python reconstruct.py --checkpoint=runs/small --input=me.jpg --output_dir=me --drive=other.mp4
+  python reconstruct.py --input=portrait.jpg --output_dir=portrait
+  python reconstruct.py --input=photos_of_one_person/ --output_dir=person
+  python reconstruct.py --input=clip.mp4 --output_dir=clip --checkpoint=runs/small
+  python reconstruct.py --input=me.jpg --output_dir=me --drive=other.mp4
 
 Writes meshes (OBJ, glTF with blendshapes), a page that shows the head in 3D, landmarks, parameters
 and pictures, and for a video the face laid over every frame; docs/reconstruction.md describes the
@@ -23,7 +23,7 @@ from fml_tf.command_line import one_line_errors
 from fml_tf.config import RENDERING_BACKENDS
 from fml_tf.files.folders import check_output_directory, output_directory
 from fml_tf.files.names import printable
-from fml_tf.models.saving import load_model
+from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, make_landmark_detector
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.reconstruction.edits import drive, relight
@@ -44,7 +44,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     optional = functools.partial(flags.DEFINE_string, flag_values=flag_values)
     text = functools.partial(optional, required=True)
     number = functools.partial(flags.DEFINE_integer, flag_values=flag_values)
-    text("checkpoint", None, "A saved model, or the --output_dir of train.py, whose best is taken.")
+    optional("checkpoint", None, CHECKPOINT_HELP)
     text("input", None, "A photo, a folder of photos of one person, or a video of one person.")
     text("output_dir", None, "Folder to write to.")
     optional("drive", None, "A video whose expressions and head poses the person is to take on.")

@@ -1,7 +1,7 @@
 """A page on this machine: drop a photo, several photos or a clip of one person, and turn the head.
 
     pip install ".[demo]"
-    python -m fml_tf.demo --checkpoint=quickstart
+    python -m fml_tf.demo
 
 Open the address that it prints. Uploads are deleted as soon as they have been read, and nothing is
 sent to anybody else.
@@ -23,7 +23,7 @@ from absl import app, flags
 from fml_tf.command_line import first_line, one_line_errors
 from fml_tf.files.names import printable
 from fml_tf.models.reconstructor import FaceReconstructor
-from fml_tf.models.saving import load_model
+from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.reconstruction.inputs import is_video
@@ -127,6 +127,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("checkpoint", None, "Folder of a saved model or a run.", required=True)
+    flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
     flags.DEFINE_integer("port", 7860, "Port on 127.0.0.1.", lower_bound=1, upper_bound=65535)
     app.run(main)

@@ -265,7 +265,6 @@ def test_what_cannot_be_used_is_told_in_a_line(run, tmp_path, capsys, checkpoint
     refused("give --save_meshes", dataset="now/test")
     refused("no pictures of CelebA", dataset="celeba", data_dir=tmp_path)
     refused("holds no subject_NN", dataset="micc", data_dir=tmp_path)
-    refused("give --checkpoint", checkpoint=None)
     refused("no such folder of predictions", checkpoint=None, predictions=tmp_path / "none")
     refused("holds no model", checkpoint=tmp_path)
     refused("imagepathsvalidation.txt: the list of pictures is missing", dataset="now")

@@ -32,6 +32,13 @@ FORMAT = 1
 MODEL_FILE, WEIGHTS_FILE, CONSTANTS_FILE = "model.json", "weights.npz", "constants.npz"
 BEST, LAST = "best", "last"
 """Folders of a training run that hold saved models."""
+SHIPPED = pathlib.Path(__file__).parent / "assets" / "supervised"
+"""The model that comes with this package; docs/model_card.md describes it."""
+CHECKPOINT_HELP = (
+    "A saved model, or the --output_dir of train.py, whose best model is taken; the model that "
+    "ships, if not given."
+)
+"""Of the flag --checkpoint."""
 _MEAN = "training_mean"
 
 
@@ -121,12 +128,14 @@ def save_model(
             raise
 
 
-def load_model(path: str | os.PathLike, rendering_backend: str = "fast") -> FaceReconstructor:
+def load_model(
+    path: str | os.PathLike | None = None, rendering_backend: str = "fast"
+) -> FaceReconstructor:
     """Reads a model.
 
     Args:
       path: folder of a saved model, or of a training run, whose best model is taken,
-        or the last where there was no validation.
+        or the last where there was no validation; the model that ships, if not given.
       rendering_backend: see `ModelConfig`; whichever the model was trained with.
 
     Raises:
@@ -177,14 +186,14 @@ def assign_weights(
         variable.assign(np.asarray(weights[name], variable.dtype.as_numpy_dtype))
 
 
-def find_model(path: str | os.PathLike) -> pathlib.Path:
+def find_model(path: str | os.PathLike | None = None) -> pathlib.Path:
     """The folder of the saved model that `path` means; see `load_model`.
 
     Raises:
       FileNotFoundError: there is none.
       ValueError: a training run of versions before this format.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path or SHIPPED)
     for directory in (path, path / BEST, path / LAST):
         if (directory / WEIGHTS_FILE).is_file() and (directory / MODEL_FILE).is_file():
             return directory
@@ -199,7 +208,7 @@ def find_model(path: str | os.PathLike) -> pathlib.Path:
     )
 
 
-def model_hash(path: str | os.PathLike) -> str:
+def model_hash(path: str | os.PathLike | None = None) -> str:
     """SHA-256 that identifies a saved model; arguments and errors as `load_model`."""
     return _hash(find_model(path) / MODEL_FILE)
 

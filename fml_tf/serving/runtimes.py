@@ -1,7 +1,7 @@
 """Writes a trained model for runtimes other than TensorFlow: ONNX and LiteRT files.
 
     pip install -e ".[runtimes]"
-    python -m fml_tf.serving.runtimes --checkpoint=quickstart --output_dir=runtimes
+    python -m fml_tf.serving.runtimes --output_dir=runtimes
 
 `regress` takes `frames` and `frame_mask` and gives the parameters, `geometry` takes the parameters
 and gives the face; inputs and outputs are those of docs/serving.md, but no input is checked. The
@@ -20,7 +20,7 @@ from absl import app, flags, logging
 from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import atomic_path, write_bytes
 from fml_tf.files.folders import probe_directory
-from fml_tf.models.saving import load_model
+from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.serving.signatures import FaceService
 
 _ONNX_OPSET = 17
@@ -84,6 +84,6 @@ def main(arguments, options: flags.FlagValues = flags.FLAGS) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)
+    flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
     flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
     app.run(main)

@@ -2,7 +2,7 @@
 
 One block a person, one column a frame; rows: input, overlay, albedo, shading, geometry.
 
-  python -m tools.drawing.reconstructions --checkpoint=quickstart --output=reconstructions.jpg
+  python -m tools.drawing.reconstructions --output=reconstructions.jpg
 """
 
 import itertools
@@ -16,10 +16,10 @@ from datasets import synthetic_faces
 from fml_tf.command_line import one_line_errors
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.files.atomic import write_image
-from fml_tf.models.saving import load_model
+from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.training.summaries import picture_sheet
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a trained model.", required=True)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
 _DATA = flags.DEFINE_string("data", "quickstart", "Configuration of synthetic_faces.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared data sets are kept.")
 _PEOPLE = flags.DEFINE_integer("people", 2, "How many people, side by side.", lower_bound=1)
