@@ -1,8 +1,8 @@
 """FML's numbers: losses, gradients and weights over 20 steps of quickstart.cfg's model.
 
-`reference/quickstart_steps.json` holds them. Until encoders, face models and losses had become parts
-that can be exchanged they were those of version 0.1; since then B_G leaves out hidden pockets, and
-the albedo's rate does not fall in fine-tuning. On a machine like the one that wrote it
+`reference/quickstart_steps.json` holds them. Until encoders, face models and losses had become
+parts that can be exchanged they were those of version 0.1; since then B_G leaves out hidden
+pockets, and the albedo's rate does not fall in fine-tuning. On a machine like the one that wrote it
 every bit must agree; elsewhere, where other kernels round otherwise, the first steps must.
 A change that is meant to change them rewrites the file, in a commit that says why:
 

@@ -42,6 +42,11 @@ class FrameSettings:
     seed: int = 0
 
 
+def person_rng(seed: int, *key: int) -> np.random.Generator:
+    """What a person (key: its index), or one of its images (index and number), is drawn by."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
 class FaceGenerator:
     """Makes examples; loads the template once."""
 
@@ -54,10 +59,10 @@ class FaceGenerator:
 
     def person(self, index: int) -> Person:
         """The person of an index."""
-        return self._people.sample(self._rng(index))
+        return self._people.sample(person_rng(self._settings.seed, index))
 
     def _rng(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self._settings.seed, spawn_key=key))
+        return person_rng(self._settings.seed, *key)
 
     def draw(
         self,
