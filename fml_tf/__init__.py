@@ -2,7 +2,7 @@
 
 import fml_tf
 
-model = fml_tf.load_model("quickstart")
+model = fml_tf.load_model()
 face = fml_tf.reconstruct("me.jpg", model)
 face.faces.identity.neutral_vertices  # [V, 3, 1] mm
 """

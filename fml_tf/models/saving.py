@@ -129,7 +129,9 @@ def save_model(
 
 
 def load_model(
-    path: str | os.PathLike | None = None, rendering_backend: str = "fast"
+    path: str | os.PathLike | None = None,
+    rendering_backend: str = "fast",
+    compute_dtype: str = "float32",
 ) -> FaceReconstructor:
     """Reads a model.
 
@@ -137,6 +139,7 @@ def load_model(
       path: folder of a saved model, or of a training run, whose best model is taken,
         or the last where there was no validation; the model that ships, if not given.
       rendering_backend: see `ModelConfig`; whichever the model was trained with.
+      compute_dtype: likewise.
 
     Raises:
       FileNotFoundError: neither is there.
@@ -144,7 +147,9 @@ def load_model(
     """
     directory = find_model(path)
     values, config = _read_values(directory)
-    config = dataclasses.replace(config, rendering_backend=rendering_backend)
+    config = dataclasses.replace(
+        config, rendering_backend=rendering_backend, compute_dtype=compute_dtype
+    )
     constants = _read_arrays(directory, CONSTANTS_FILE, values)
     model = build_model(config, constants)
     if model.template.content_hash() != values["template"]["hash"]:

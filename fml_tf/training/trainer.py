@@ -159,7 +159,7 @@ class Trainer:
                 start_from_people(model.face_model, self.builder)
             return model
         check_same_model(source, config)
-        return load_model(source, config.rendering_backend)
+        return load_model(source, config.rendering_backend, config.compute_dtype)
 
     def _step_of_stage(self, index: int):
         """The distributed step as a graph: (batch, rates) → vector of terms and mean measures."""
