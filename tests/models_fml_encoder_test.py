@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fml_tf.config import ModelConfig
+from fml_tf.models.encoders.aggregation import max_over_frames
 from fml_tf.models.encoders.fml import (
+    FmlEncoder,
     FrameEncoder,
     IdentityNetwork,
     ParameterNetwork,
@@ -89,3 +92,31 @@ def test_layers_survive_serialisation():
     for layer in (FrameEncoder(0.1), IdentityNetwork(16, 0.1), ParameterNetwork(38, 0.1)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
         assert copy.get_config() == layer.get_config()
+
+
+def test_the_maximum_over_frames_leaves_masked_frames_out():
+    features = np.random.default_rng(0).normal(size=(6, 2, 2, 3)).astype(np.float32)
+    mask = np.array([[True, False, True], [False, True, False]])
+    pooled = max_over_frames(tf.constant(features), tf.constant(mask))
+    np.testing.assert_array_equal(pooled[0], np.maximum(features[0], features[2]))
+    np.testing.assert_array_equal(pooled[1], features[4])
+
+
+def test_bfloat16_computes_about_the_same_with_float32_weights():
+    sizes = {"network_width": 0.1, "crop_size": 64}
+    outputs = {}
+    for dtype in ("float32", "bfloat16"):
+        keras.utils.set_random_seed(0)
+        encoder = FmlEncoder(ModelConfig(compute_dtype=dtype, **sizes), 6, 38)
+        encoder.build((None, 64, 64, 3))
+        assert all(weight.dtype == "float32" for weight in encoder.weights)
+        for network in (encoder.identity_network, encoder.parameter_network):
+            kernel = network.body[-1].kernel
+            kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+        frames = tf.random.stateless_uniform((2, 64, 64, 3), (0, 0))
+        features = encoder.features(frames, training=False)
+        identity = encoder.identity(features, tf.constant([[True, True]]), training=False)
+        outputs[dtype] = encoder.frame_parameters(features, identity, training=False)
+        assert identity.dtype == outputs[dtype].dtype == tf.float32
+    error = tf.norm(outputs["bfloat16"] - outputs["float32"]) / tf.norm(outputs["float32"])
+    assert 0 < float(error) < 0.03

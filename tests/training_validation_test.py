@@ -126,3 +126,24 @@ def test_the_best_model_is_kept_and_a_stage_ends_by_its_criterion(builder, tmp_p
     resumed = Trainer(MODEL, config, builder, str(tmp_path), make_strategy("none"))
     assert resumed.restore() == 6 and resumed.schedule.ends[0] == 2
     assert resumed._best == pytest.approx(min(totals))
+
+
+def test_bases_start_from_the_people_and_the_prior_is_kept_with_the_model(builder, tmp_path):
+    config = dataclasses.replace(RUN, initial_bases="people", pretrain_steps=0, joint_steps=2)
+    trainer = Trainer(MODEL, config, builder, str(tmp_path), make_strategy("none"))
+    face_model = trainer.model.face_model
+    # Three people span three directions about the template's mean; the fourth stays at random.
+    spread = np.linalg.norm(face_model.shape_basis.numpy(), axis=0)
+    assert (spread[:3] > 10 * spread[3]).all()
+    mean = builder.examples["albedo"].mean(axis=0).reshape(-1)
+    np.testing.assert_allclose(face_model.mean_albedo, mean, atol=1e-5)
+
+    trainer.run()
+    trainer.load_best()
+    trainer.measure_prior()
+    prior = load_model(tmp_path).prior
+    size = MODEL.shape_size + MODEL.albedo_size
+    assert prior.identity_single.shape == prior.identity_pooled.shape == (size, size)
+    assert prior.num_people == 3 and (prior.landmark_px > 0).all()
+    # Of a network that says the mean face: whitened coefficients of the people themselves.
+    assert 0.3 < np.sqrt(np.diag(prior.identity_pooled)[:3]).mean() < 2.0

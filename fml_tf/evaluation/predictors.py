@@ -119,7 +119,7 @@ class ModelPredictor:
           ValueError: a crop of another size than the model's.
         """
         size = self.model.config.crop_size
-        crops = [frame.image if frame.is_crop else self._face(frame).crop for frame in frames]
+        crops = [frame.image if frame.is_crop else self._find_face(frame).crop for frame in frames]
         for frame, crop in zip(frames, crops):
             if crop.shape != (size, size, 3):
                 raise ValueError(f"{frame.name}: a crop of {crop.shape[:2]} px, not of {size}")
@@ -134,11 +134,11 @@ class ModelPredictor:
             elif frame.is_crop:
                 raise ValueError(f"{frame.name}: a crop without landmarks to refine by")
             else:
-                face = self._face(frame)
+                face = self._find_face(frame)
                 found.append((face.landmarks, face.confidence))
         return tuple(np.stack(values) for values in zip(*found))
 
-    def _face(self, frame) -> PreparedFrame:
+    def _find_face(self, frame) -> PreparedFrame:
         if frame.name not in self._faces:
             if len(self._faces) >= _MOST_CROPS:
                 self._faces.clear()

@@ -12,6 +12,7 @@ from fml_tf.geometry.alignment import procrustes
 from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.refinement.linear_face import LinearFace
+from fml_tf.template.makehuman import load_makehuman
 
 # Beside a millimetre of the shape: what a difference of the whole albedo counts.
 _MM_OF_ALBEDO = 30.0
@@ -40,7 +41,7 @@ def measure_prior(
     """
     count = min(builder.info.splits[split].num_examples, max_examples)
     template = model.template
-    coarse = builder.info.features["neutral_shape"].shape[0]
+    coarse = len(load_makehuman("4k").mean_shape)  # which come first at every level
     face = np.flatnonzero(template.regions["face"][:coarse])
     linear = LinearFace.of(model, face)
     of_identity = np.concatenate([linear.shape, _MM_OF_ALBEDO * linear.albedo])

@@ -53,10 +53,11 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
         [procrustes(shape[face], template.mean_shape[face]).apply(shape) for shape in shapes]
     )
     displacements -= template.mean_shape
-    nodes = _nodes_of(model, displacements / model.length_unit_mm, weights)
+    moves = _similarity_moves(template.mean_shape, weights)
+    nodes = _nodes_of(model, displacements / model.length_unit_mm, weights, moves)
     # Components of what the face shows: the scalp's say is as small as in the fit.
     shown = (model.graph.skinning_matrix() @ _by_node(nodes)).reshape(len(face), -1, len(nodes))
-    shape = nodes.T @ _directions(shown, weights, model.config.shape_size)
+    shape = nodes.T @ _directions(shown, weights, model.config.shape_size, moves)
 
     mean = albedos.mean(axis=0)
     differences = (albedos - mean).transpose(1, 2, 0)
@@ -65,18 +66,37 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
     return PeopleBases(*(a.astype(np.float32) for a in (shape, mean.reshape(-1), albedo)))
 
 
-def _nodes_of(model: GraphFaceModel, displacements, weights) -> np.ndarray:
-    """Displacements [n, V, 3] of vertices → of nodes [n, 3G], outside of span(Q), least squares."""
-    skinning = model.graph.skinning_matrix().astype(np.float64)
-    weighted = skinning.multiply(weights[:, None]).T.tocsr()
-    normal = (weighted @ skinning).toarray()
-    normal += _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
+def _similarity_moves(mean_shape: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[3V, 7] orthonormal: small shifts, turns and growth of a shape, times the weights' root.
+
+    A face is the same face wherever it lies and however large: what the OCL keeps an identity from
+    doing, it can often do together with one of these.
+    """
+    x, y, z = mean_shape.T.astype(np.float64)
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    columns = [
+        *((one, zero, zero), (zero, one, zero), (zero, zero, one)),
+        *((zero, -z, y), (z, zero, -x), (-y, x, zero), (x, y, z)),
+    ]
+    columns = np.stack([np.stack(c, axis=1).ravel() for c in columns], axis=1)
+    return np.linalg.qr(np.repeat(np.sqrt(weights), 3)[:, None] * columns)[0]
+
+
+def _nodes_of(model: GraphFaceModel, displacements, weights, moves) -> np.ndarray:
+    """Displacements [n, V, 3] of vertices → of nodes [n, 3G], outside of span(Q), least squares.
+
+    Up to `_similarity_moves`, which cost nothing.
+    """
+    root = np.sqrt(weights)
+    skinning = model.graph.skinning_matrix().astype(np.float64).multiply(root[:, None]).tocsr()
     free = scipy.linalg.null_space(model.orthogonal_complement.basis.T)
-    targets = weighted @ displacements.transpose(1, 2, 0).reshape(len(weights), -1)
-    targets = free.T @ targets.reshape(-1, len(displacements))
-    by_axis = free.reshape(len(normal), -1)
-    reduced = free.T @ (normal @ by_axis).reshape(free.shape)
-    return (free @ scipy.linalg.solve(reduced, targets, assume_a="pos")).T
+    nodes = skinning.shape[1]
+    shown = (skinning @ free.reshape(nodes, -1)).reshape(-1, free.shape[1])
+    shown -= moves @ (moves.T @ shown)
+    targets = (root[:, None] * displacements).reshape(len(displacements), -1).T
+    normal = shown.T @ shown
+    normal += _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
+    return (free @ scipy.linalg.solve(normal, shown.T @ targets, assume_a="pos")).T
 
 
 def _by_node(nodes) -> np.ndarray:
@@ -85,9 +105,11 @@ def _by_node(nodes) -> np.ndarray:
     return nodes.T.reshape(-1, 3, count).reshape(-1, 3 * count)
 
 
-def _directions(samples, weights, count: int) -> np.ndarray:
+def _directions(samples, weights, count: int, moves=None) -> np.ndarray:
     """Combinations [n, k] of samples [V, 3, n] that are principal components of size 1 σ."""
     flat = (np.sqrt(weights)[:, None, None] * samples).reshape(-1, samples.shape[-1])
+    if moves is not None:
+        flat = flat - moves @ (moves.T @ flat)
     energy, vectors = scipy.linalg.eigh(flat.T @ flat)
     kept = min(count, int(np.sum(energy > 1e-9 * energy[-1])))
     vectors = vectors[:, ::-1][:, :kept]
