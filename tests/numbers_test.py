@@ -1,6 +1,6 @@
-"""FML's numbers: losses, gradients and weights over 20 steps of quickstart.cfg's model.
+"""FML's numbers: losses, gradients and weights over 20 steps of self_supervised.cfg's model.
 
-`reference/quickstart_steps.json` holds them. Until encoders, face models and losses had become
+`reference/self_supervised_steps.json` holds them. Until encoders, face models and losses had become
 parts that can be exchanged they were those of version 0.1; since then B_G leaves out hidden
 pockets, and the albedo's rate does not fall in fine-tuning. On a machine like the one that wrote it
 every bit must agree; elsewhere, where other kernels round otherwise, the first steps must.
@@ -31,7 +31,7 @@ from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.training.trainer import Trainer, make_strategy
 
 ROOT = pathlib.Path(__file__).parents[1]
-REFERENCE = ROOT / "tests" / "reference" / "quickstart_steps.json"
+REFERENCE = ROOT / "tests" / "reference" / "self_supervised_steps.json"
 # The stages in small, so that each of them comes up.
 STAGES = {"pretrain_steps": 8, "joint_steps": 8, "finetune_steps": 4}
 
@@ -52,7 +52,7 @@ def measure() -> dict:
     values = flags.FlagValues()
     define_flags(ModelConfig, "numbers", values)
     define_flags(TrainConfig, "numbers", values)
-    values(["numbers", f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"])
+    values(["numbers", f"--flagfile={ROOT / 'configs' / 'self_supervised.cfg'}"])
     config = dataclasses.replace(
         from_flags(TrainConfig, values), **STAGES, checkpoint_every=1000, image_summary_every=1000
     )

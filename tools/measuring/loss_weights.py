@@ -4,7 +4,7 @@ Each person's shape (the graph's nodes), albedo, poses, expressions and lights a
 of the training objective, minimised by Adam from the mean face in front of the camera. What is
 left of the geometric error is what the objective itself allows, however well a network learns.
 
-  python -m tools.measuring.loss_weights --flagfile=configs/quickstart.cfg
+  python -m tools.measuring.loss_weights --flagfile=configs/self_supervised.cfg
 
 prints one row for the paper's printed weights, one for those of the flags, and rows for the latter
 with one weight changed. The people are those of the split 'validation'.
