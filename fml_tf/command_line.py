@@ -1,9 +1,10 @@
-"""How the scripts of this project end."""
+"""How the scripts of this project end, and what libraries may say meanwhile."""
 
 import contextlib
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from absl import logging
@@ -33,6 +34,25 @@ def one_line_errors(script: str, *more: type[Exception]) -> Iterator[None]:
         except OSError:  # Python would try once more when it ends, and complain again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def held_back_stderr() -> Iterator[None]:
+    """Holds back what is written to stderr, from C++ too; shows it if an error ends the block."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(stderr, 2)
+            kept.seek(0)
+            sys.stderr.write(kept.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def first_line(error: Exception) -> str:

@@ -8,30 +8,10 @@ still show, and with --verbosity=1 all does.
 import contextlib
 import logging
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
 import absl.logging
 
-
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Holds back what is written to stderr, from C++ too; shows it if an error ends the block."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(stderr, 2)
-            kept.seek(0)
-            sys.stderr.write(kept.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+from fml_tf.command_line import held_back_stderr
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -42,7 +22,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Why a GPU that is there is not used has to be told.
-with contextlib.nullcontext() if os.path.exists("/dev/nvidia0") else _held_back():
+with contextlib.nullcontext() if os.path.exists("/dev/nvidia0") else held_back_stderr():
     import tensorflow as tf
 
     tf.config.list_physical_devices()

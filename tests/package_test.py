@@ -92,4 +92,5 @@ def test_the_package_holds_all_code_and_assets():
     assert all((folder / "__init__.py").is_file() for folder in folders)
     others = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".py"]
     others = [path for path in others if "__pycache__" not in path.parts]
-    assert others and {path.parent.name for path in others} == {"assets"}
+    # What pyproject.toml's package-data takes along: assets/* and assets/*/*.
+    assert others and all("assets" in path.parts[-3:-1] for path in others)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from fml_tf import quiet
+from fml_tf.command_line import held_back_stderr
 
 
 def test_tensorflow_starts_without_a_word():
@@ -22,10 +23,10 @@ def test_tensorflow_starts_without_a_word():
 
 
 def test_what_was_held_back_shows_if_the_block_fails(capfd):
-    with quiet._held_back():
+    with held_back_stderr():
         os.write(2, b"chatter\n")
     assert "chatter" not in capfd.readouterr().err
-    with pytest.raises(ImportError), quiet._held_back():
+    with pytest.raises(ImportError), held_back_stderr():
         os.write(2, b"the reason\n")
         raise ImportError
     assert "the reason" in capfd.readouterr().err

@@ -5,6 +5,8 @@ import pathlib
 
 import numpy as np
 
+from fml_tf.command_line import held_back_stderr
+
 ASSETS = pathlib.Path(__file__).parent / "assets"
 
 
@@ -28,7 +30,8 @@ class LiteRtModel:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such model")
         self._interpreter = Interpreter(os.fspath(path), num_threads=1)
-        self._interpreter.allocate_tensors()
+        with held_back_stderr():  # it tells that it found the processor
+            self._interpreter.allocate_tensors()
         (self._input,) = self._interpreter.get_input_details()
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 

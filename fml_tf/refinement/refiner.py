@@ -48,10 +48,10 @@ class RefinementSettings:
     """
 
     method: str = "photometric"
-    landmark_scale: float = 1.5
+    landmark_scale: float = 2.0
     dense_share: float = 0.1
     colour_deviation: float = 0.08
-    colour_share: float = 0.1
+    colour_share: float = 0.02
     rotation_deviation: float = 0.15
     translation_deviation: tuple[float, float, float] = (0.2, 0.2, 2.0)
     light_deviation: float = 0.3
