@@ -95,6 +95,12 @@ def test_neutral_faces_explain_none_of_the_expressions(figures):
     assert figures["albedo_m2"] > 0
 
 
+def test_one_frame_a_person_is_enough(model, builder):
+    objective = build_objective(model, PAPER_WEIGHTS)
+    figures = Validator(model, objective, builder, "validation", 1).run(max_examples=2)
+    assert figures["shape_r2_m1"] < 0 and "shape_r2_m2" not in figures
+
+
 def test_without_a_known_mean_there_are_no_shapes(builder):
     other = build_model(MODEL)  # which nobody told the mean of its people
     objective = build_objective(other, PAPER_WEIGHTS)

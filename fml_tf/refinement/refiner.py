@@ -140,6 +140,8 @@ class Refiner:
           hold_identity: refine the frames alone.
         """
         settings, prior = self._settings, self._prior
+        if self._dense is None:  # the points have no places on other templates
+            dense = None
         evidence = _Evidence(frames, landmarks, confidence, dense)
         precision = _inverse(prior.identity_pooled if len(frames) > 1 else prior.identity_single)
         if hold_identity:

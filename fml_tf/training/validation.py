@@ -94,7 +94,7 @@ class Validator:
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         if self._training_mean is not None:
             constant = np.square([row["shape_training_mean"] for row in rows]).mean()
-            for name in ("m1", f"m{self._num_frames}"):
+            for name in dict.fromkeys(("m1", f"m{self._num_frames}")):
                 squared = figures.pop(f"squared_{name}")
                 figures[f"shape_r2_{name}"] = float(1.0 - squared / constant)
             expressions = np.concatenate(expressions)
