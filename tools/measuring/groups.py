@@ -42,11 +42,7 @@ def groups_of_people(builder, split: str) -> dict[str, dict[str, str]]:
         found[name] = {
             "descent": largest if shares[largest] > 0.6 else "mixed",
             "sex": "man" if masculinity > 2 / 3 else "woman" if masculinity < 1 / 3 else "between",
-            "age": "younger third"
-            if age < 0.2
-            else "middle third"
-            if age < 0.45
-            else "older third",
+            "age": "younger" if age < 0.2 else "middle" if age < 0.45 else "older",
             "skin": "dark" if skin < 0.35 else "medium" if skin < 0.5 else "light",
             "mean yaw": "under 15°" if turn < 15 else "15° to 30°" if turn < 30 else "over 30°",
         }
