@@ -10,8 +10,9 @@ with exactly the losses of a run that was not stopped. Watch it with
 
 OUTPUT_DIR holds the saved models `best` (by the objective on the split 'validation') and `last`,
 `config.json`, checkpoints to resume from, and at the end `metrics.json` and `report.html`, measured
-on the split 'test'. With --initial_checkpoint, `metrics_before.json` holds the errors of its model
-on the split 'validation', or where there is none on that of `metrics.json`.
+on the split 'test'. Where the truth is known, the best model is then told how far its answers lie
+from it, for `reconstruct.py --refine`. With --initial_checkpoint, `metrics_before.json` holds the
+errors of its model on the split 'validation', or where there is none on that of `metrics.json`.
 `reconstruct.py --checkpoint=OUTPUT_DIR` takes the best model.
 """
 

@@ -123,8 +123,8 @@ def test_derivatives_of_positions_are_those_of_finite_differences(model):
         return project(tf.constant(points[..., None]), model.camera).numpy()[..., 0], points
 
     zero = np.zeros(size + 6 + expressions)
-    at, points = positions(zero)
-    state = FrameState(rotation_matrix(tf.constant([start])).numpy()[0], points, place, at)
+    _, points = positions(zero)
+    state = FrameState(rotation_matrix(tf.constant([start])).numpy()[0], points, place)
     jacobian = position_jacobian(state, linear, model.camera, 100.0)
     for k in rng.choice(len(zero), 12, replace=False):
         step = zero.copy()

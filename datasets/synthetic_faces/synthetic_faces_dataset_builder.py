@@ -55,12 +55,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012
         SyntheticFacesConfig(
             name="quickstart",
-            description="About two minutes on two processors.",
+            description="About a minute on two processors.",
             num_people=450,
         ),
         SyntheticFacesConfig(
             name="small",
-            description="About ten minutes on two processors.",
+            description="About six minutes on two processors.",
             num_people=2400,
         ),
         SyntheticFacesConfig(

@@ -206,10 +206,8 @@ def mean_shape(builder: tfds.core.DatasetBuilder, split: str = "train") -> np.nd
     return (total / count).astype(np.float32)
 
 
-def known_people(
-    builder: tfds.core.DatasetBuilder, count: int, split: str = "train"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neutral shapes [n, V, 3] mm and albedos [n, V, 3] of the first people of a split.
+def known_people(builder: tfds.core.DatasetBuilder, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Neutral shapes [n, V, 3] mm and albedos [n, V, 3] of the first training people.
 
     Raises:
       ValueError: the data set has no truth.
@@ -217,7 +215,7 @@ def known_people(
     if not has_truth(builder.info.features):
         raise ValueError(f"{builder.info.full_name}: its people's shapes are not known")
     people = builder.as_dataset(
-        split=split,
+        split="train",
         decoders=tfds.decode.PartialDecoding({"neutral_shape": True, "albedo": True}),
         read_config=_READ_CONFIG,
     )

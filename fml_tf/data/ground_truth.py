@@ -120,6 +120,15 @@ def mirror_truth(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     }
 
 
+def albedo_difference(albedo: np.ndarray, truth: np.ndarray) -> float:
+    """Mean difference of albedos [V, 3] after the best gain of each channel, in [0, 255].
+
+    How bright the skin is cannot be told from how bright the light is.
+    """
+    gain = np.sum(albedo * truth, axis=0) / np.sum(albedo**2, axis=0)
+    return float(255.0 * np.abs(gain * albedo - truth).mean())
+
+
 def _turn_light(illumination, rotation):
     """Coefficients [M, 9, 3] of lights in a camera that is turned by rotations [M, 3, 3]."""
     turn = np.arange(_NUM_DIRECTIONS) * np.pi * (3.0 - np.sqrt(5.0))

@@ -16,13 +16,11 @@ class FrameState:
       rotation: [3, 3].
       vertices: [P, 3] mm, camera space.
       translation: [3] mm.
-      positions: [P, 2] crop px.
     """
 
     rotation: np.ndarray
     vertices: np.ndarray
     translation: np.ndarray
-    positions: np.ndarray
 
 
 def position_jacobian(

@@ -16,7 +16,7 @@ from fml_tf.rendering.illumination import spherical_harmonics
 from fml_tf.rendering.image_formation import merge_frames
 from fml_tf.rendering.pose import rotation_matrix, rotation_vector
 from fml_tf.rendering.sampling import sample_bilinear
-from fml_tf.structures import DecodedFaces, FaceParameters
+from fml_tf.structures import NUM_SH_BANDS, DecodedFaces, FaceParameters
 from fml_tf.template.dense_landmarks import load_dense_landmarks
 from fml_tf.xla import without_xla
 
@@ -186,13 +186,11 @@ class Refiner:
     def _frame_precision(self):
         """[F, F] about the network's answer for a frame."""
         settings = self._settings
-        size = len(self._expression_precision)
-        light = self._model.frame_layout.size - 6 - size
         pose = (settings.rotation_deviation,) * 3 + settings.translation_deviation
         return scipy.linalg.block_diag(
             np.diag(np.square(1.0 / np.array(pose))),
             self._expression_precision,
-            np.eye(light) / settings.light_deviation**2,
+            np.eye(3 * NUM_SH_BANDS) / settings.light_deviation**2,
         )
 
     def _evaluate(self, parameters, answer, evidence, precision) -> _Point:
@@ -278,13 +276,11 @@ class Refiner:
         """JᵀWJ and JᵀWr of one frame's evidence, by identity and this frame's parameters."""
         faces, model = point.faces, self._model
         translation = point.parameters.translation[0, m].numpy()
-        size = self._linear.shape.shape[2]
-        light = 27
+        size, light = self._linear.shape.shape[2], 3 * NUM_SH_BANDS
 
         def jacobian(linear):
             vertices = tf.gather(faces.vertices[..., m], linear.vertices).numpy()
-            positions = tf.gather(faces.positions[..., m], linear.vertices).numpy()
-            state = FrameState(rotation, vertices, translation, positions)
+            state = FrameState(rotation, vertices, translation)
             return position_jacobian(state, linear, model.camera, model.config.length_unit_mm)
 
         _, weight, residual = self._landmarks(point, evidence, m)

@@ -13,6 +13,7 @@ from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.template.makehuman import load_makehuman
+from fml_tf.training.validation import single_frames
 
 # Beside a millimetre of the shape: what a difference of the whole albedo counts.
 _MM_OF_ALBEDO = 30.0
@@ -66,9 +67,8 @@ def measure_prior(
     for batch, example in tqdm(
         itertools.islice(examples, count), "measure the prior", count, leave=False
     ):
-        truth = batch.truth
-        frames = tf.transpose(batch.frames, (1, 0, 2, 3, 4))
-        singles = encode(frames, tf.transpose(batch.frame_mask))
+        truth, single = batch.truth, single_frames(batch)
+        singles = encode(single.frames, single.frame_mask)
         pooled = encode(batch.frames, batch.frame_mask)
         shape = truth.neutral_shape[0].numpy().astype(np.float64)[face]
         albedo = truth.albedo[0].numpy()[face]
@@ -76,8 +76,8 @@ def measure_prior(
         error, scale = identity_error(pooled.identity, shape, albedo)
         errors["identity_pooled"].append(error)
         for m in range(num_frames):
-            single = {name: values[m : m + 1] for name, values in singles.identity.items()}
-            errors["identity_single"].append(identity_error(single, shape, albedo)[0])
+            identity = {name: values[m : m + 1] for name, values in singles.identity.items()}
+            errors["identity_single"].append(identity_error(identity, shape, albedo)[0])
             activations = truth.blendshape_activations[0, m].numpy()
             moved = scale * np.tensordot(activations, template.blendshapes[:, face], axes=1)
             answer = pooled.expression[0, m].numpy() / model.expression_basis.sigma

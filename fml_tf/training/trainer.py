@@ -232,7 +232,8 @@ class Trainer:
     def measure_prior(self) -> None:
         """Measures how far the model's answers lie from the truth, and keeps that with it.
 
-        On the people that the best model was chosen by; nothing where their truth is not known.
+        On the split that the best model was chosen by. Where its truth is not known, a model that
+        the run started from keeps its own.
         """
         if self.validator is None or self.model.training_mean is None:
             return

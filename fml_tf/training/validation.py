@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from fml_tf.data.batches import evaluation_examples
+from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.geometry.alignment import aligned_rmse
 from fml_tf.losses.objective import Objective, build_objective
 from fml_tf.models.reconstructor import FaceReconstructor
@@ -143,14 +144,13 @@ class Validator:
             for displacement, expression in zip(displacements, expressions)
         ]
         albedo, true_albedo = identity.albedo.numpy()[face, :, 0], truth.albedo[0].numpy()[face]
-        gain = np.sum(albedo * true_albedo, axis=0) / np.sum(albedo**2, axis=0)
         figures = {
             "shape_m1": np.mean(of_singles),
             f"shape_{many}": of_many,
             "shape_training_mean": error(self._training_mean),
             "shape_template_mean": error(template.mean_shape),
             f"expressive_{many}": np.mean(expressive),
-            f"albedo_{many}": 255.0 * np.abs(gain * albedo - true_albedo).mean(),
+            f"albedo_{many}": albedo_difference(albedo, true_albedo),
             "squared_m1": np.mean(np.square(of_singles)),
             f"squared_{many}": of_many**2,
             "squared_expression": np.square(displacements - expressions).mean(),

@@ -6,6 +6,7 @@
 The settings of `RefinementSettings` were chosen by it on the split `validation`.
 """
 
+import collections
 import dataclasses
 import itertools
 
@@ -18,11 +19,15 @@ from tqdm import tqdm
 
 from datasets import synthetic_faces
 from fml_tf.data.batches import evaluation_examples
-from fml_tf.geometry.alignment import aligned_rmse
+from fml_tf.data.ground_truth import albedo_difference
+from fml_tf.geometry.alignment import aligned_rmse, procrustes
+from fml_tf.models.face_models.people_bases import similarity_moves
 from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.face_mesh import DenseFace
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.refinement.refiner import METHODS, RefinementSettings, Refiner
+from fml_tf.template.makehuman import load_makehuman
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
 _DATASET = flags.DEFINE_string("dataset", "quickstart", "Configuration of synthetic_faces.")
@@ -61,6 +66,34 @@ def dense_points(frames: np.ndarray) -> np.ndarray | None:
     return np.stack(found)
 
 
+def nearest_shape(linear: LinearFace, truth: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The shape [face, 3] that comes nearest to a truth of all that the face model can show."""
+    moves = similarity_moves(mean, np.ones(len(mean)))
+    scale = np.abs(linear.shape).max()
+    columns = linear.shape.reshape(len(moves), -1)
+    target = (procrustes(truth, mean).apply(truth) - mean).ravel()
+    both = np.concatenate([columns, scale * moves], axis=1)
+    coefficients = np.linalg.lstsq(both, target, rcond=1e-6)[0][: columns.shape[1]]
+    return mean + (columns @ coefficients).reshape(-1, 3)
+
+
+def figures(faces, face, truth, expressions) -> tuple[float, float, float, float]:
+    """Errors of the shape, mm; the expression, mm; the face's positions, px; the albedo, of 255."""
+    shape = faces.identity.neutral_vertices[..., 0].numpy()[face]
+    moved = np.moveaxis(faces.displacements.numpy()[face], -1, 0)
+    positions = np.moveaxis(faces.positions.numpy()[face], -1, 0)
+    count = len(moved)
+    distance = positions - truth.positions[0, :count].numpy()[:, face]
+    return (
+        aligned_rmse(shape, truth.neutral_shape[0].numpy()[face]),
+        np.sqrt(np.mean(np.sum((moved - expressions[:count]) ** 2, axis=-1))),
+        np.mean(np.linalg.norm(distance, axis=-1)),
+        albedo_difference(
+            faces.identity.albedo[..., 0].numpy()[face], truth.albedo[0].numpy()[face]
+        ),
+    )
+
+
 def main(argv):
     """Prints a row for each M and variant."""
     if len(argv) > 1:
@@ -68,53 +101,40 @@ def main(argv):
     model = load_model(_CHECKPOINT.value)
     builder = synthetic_faces.build(_DATA_DIR.value, _DATASET.value)
     refiners = {name: Refiner(model, model.prior, value) for name, value in variants().items()}
-    template = model.template
-    errors = {}
-    face = None
+    open_template, template = load_makehuman("4k"), model.template
+    face = np.flatnonzero(open_template.regions["face"])
+    linear, mean = LinearFace.of(model, face), template.mean_shape[face].astype(np.float64)
+    rows = collections.defaultdict(list)
     examples = evaluation_examples(builder, _SPLIT.value, 4)
     for batch, _ in tqdm(itertools.islice(examples, _NUM_PEOPLE.value), total=_NUM_PEOPLE.value):
-        truth = batch.truth.neutral_shape[0].numpy()
-        face = np.flatnonzero(template.regions["face"][: len(truth)])
-        activations = batch.truth.blendshape_activations[0].numpy()
-        expressions = np.tensordot(activations, template.blendshapes[:, face], axes=1)
-        error = aligned_rmse(model.training_mean[face], truth[face])
-        errors.setdefault(("", "training mean"), []).append((error, *[np.nan] * 3))
+        truth = batch.truth
+        shape = truth.neutral_shape[0].numpy()[face]
+        activations = truth.blendshape_activations[0].numpy()
+        expressions = np.tensordot(activations, open_template.blendshapes[:, face], axes=1)
+        unknown = (np.nan,) * 3
+        rows["", "training mean"].append((aligned_rmse(model.training_mean[face], shape), *unknown))
+        nearest = nearest_shape(linear, shape, mean)
+        rows["", "nearest in the face model"].append((aligned_rmse(nearest, shape), *unknown))
         for count in map(int, _NUM_FRAMES.value):
             frames = batch.frames[:, :count]
-            answer = model.encode(frames, tf.ones((1, count), tf.bool))
             pictures = frames[0].numpy()
-            marks = (
-                batch.landmarks[0, :count].numpy(),
-                batch.landmark_confidence[0, :count].numpy(),
-            )
+            marks = (values[0, :count] for values in (batch.landmarks, batch.landmark_confidence))
+            marks = [values.numpy() for values in marks]
             dense = dense_points(pictures) if _DENSE.value else None
+            answer = model.encode(frames, tf.ones((1, count), tf.bool))
             found = {"network": answer}
             for name, refiner in refiners.items():
                 found[name] = refiner.refine(pictures, *marks, answer, dense).parameters
             for name, parameters in found.items():
-                faces = model.decode(parameters)
-                shape = faces.identity.neutral_vertices[..., 0].numpy()[face]
-                moved = np.moveaxis(faces.displacements.numpy()[face], -1, 0)
-                positions = np.moveaxis(faces.positions.numpy()[face], -1, 0)
-                true_positions = batch.truth.positions[0, :count].numpy()[:, face]
-                albedo = faces.identity.albedo[..., 0].numpy()[face]
-                true_albedo = batch.truth.albedo[0].numpy()[face]
-                gain = np.sum(albedo * true_albedo, axis=0) / np.sum(albedo**2, axis=0)
-                errors.setdefault((f"M = {count}", name), []).append(
-                    (
-                        aligned_rmse(shape, truth[face]),
-                        np.sqrt(np.mean(np.sum((moved - expressions[:count]) ** 2, axis=-1))),
-                        np.mean(np.linalg.norm(positions - true_positions, axis=-1)),
-                        255 * np.mean(np.abs(gain * albedo - true_albedo)),
-                    )
-                )
-    constant = np.square([row[0] for row in errors["", "training mean"]]).mean()
+                errors = figures(model.decode(parameters), face, truth, expressions)
+                rows[f"{count}", name].append(errors)
+    constant = np.square([row[0] for row in rows["", "training mean"]]).mean()
     print("| M | method | shape, mm | R² | expression, mm | position, px | albedo, RGB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for (count, name), rows in errors.items():
-        rows = np.array(rows)
-        r2 = 1 - np.square(rows[:, 0]).mean() / constant
-        means = rows.mean(axis=0)
+    for (count, name), errors in rows.items():
+        errors = np.array(errors)
+        r2 = 1 - np.square(errors[:, 0]).mean() / constant
+        means = errors.mean(axis=0)
         print(
             f"| {count} | {name} | {means[0]:.3f} | {r2:.3f} | {means[1]:.3f} | {means[2]:.2f} "
             f"| {means[3]:.2f} |"

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from scipy.spatial.transform import Rotation
 
 from fml_tf.data.batches import evaluation_examples
+from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.evaluation.measures import (
     landmark_error,
     mean,
@@ -165,11 +166,10 @@ class SyntheticFaces(Protocol):
             light.append(light_error(fit.illumination[m], truth["light"][frame]))
         figures = {name: float(np.mean(values)) for name, values in per_frame.items()}
         albedo, true_albedo = fit.albedo[:count][face], truth["albedo"][face]
-        gain = np.sum(albedo * true_albedo, axis=0) / np.sum(albedo**2, axis=0)
         return figures | {
             "photometric": mean(fit.photometric_error),
             "albedo": 255.0 * mean(np.abs(albedo - true_albedo).mean(axis=1)),
-            "albedo_gain": 255.0 * mean(np.abs(gain * albedo - true_albedo).mean(axis=1)),
+            "albedo_gain": albedo_difference(albedo, true_albedo),
             "light": float(np.mean(light)),
         }
 

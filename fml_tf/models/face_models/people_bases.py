@@ -53,7 +53,7 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
         [procrustes(shape[face], template.mean_shape[face]).apply(shape) for shape in shapes]
     )
     displacements -= template.mean_shape
-    moves = _similarity_moves(template.mean_shape, weights)
+    moves = similarity_moves(template.mean_shape, weights)
     nodes = _nodes_of(model, displacements / model.length_unit_mm, weights, moves)
     # Components of what the face shows: the scalp's say is as small as in the fit.
     shown = (model.graph.skinning_matrix() @ _by_node(nodes)).reshape(len(face), -1, len(nodes))
@@ -66,7 +66,7 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
     return PeopleBases(*(a.astype(np.float32) for a in (shape, mean.reshape(-1), albedo)))
 
 
-def _similarity_moves(mean_shape: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def similarity_moves(mean_shape: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[3V, 7] orthonormal: small shifts, turns and growth of a shape, times the weights' root.
 
     A face is the same face wherever it lies and however large: what the OCL keeps an identity from
@@ -85,7 +85,7 @@ def _similarity_moves(mean_shape: np.ndarray, weights: np.ndarray) -> np.ndarray
 def _nodes_of(model: GraphFaceModel, displacements, weights, moves) -> np.ndarray:
     """Displacements [n, V, 3] of vertices → of nodes [n, 3G], outside of span(Q), least squares.
 
-    Up to `_similarity_moves`, which cost nothing.
+    Up to `similarity_moves`, which cost nothing.
     """
     root = np.sqrt(weights)
     skinning = model.graph.skinning_matrix().astype(np.float64).multiply(root[:, None]).tocsr()
