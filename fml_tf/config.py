@@ -154,9 +154,9 @@ class TrainConfig:
     initial_checkpoint: str = _field("", "Start from the weights of this model or training run.")
     initial_bases: str = _field(
         "random",
-        "Where Θs and Θa start: at random (paper), or as principal components of the training "
-        "people, whose shapes and albedos are to be known (ours).",
-        choices=("random", "people"),
+        "Where Θs and Θa start: at random (paper), or (ours) as principal components, of smooth "
+        "random changes of the template, or of the training people, where these are known.",
+        choices=("random", "smooth", "people"),
     )
     pretrain_steps: int = _field(
         2000,
@@ -199,6 +199,12 @@ class TrainConfig:
         lower_bound=0.0,
     )
     landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)
+    landmark_fit_weight: float = _field(
+        0.0,
+        "Distance to the shape, pose and expression that minimise the terms landmark, smoothness "
+        "and expression for this batch (ours).",
+        lower_bound=0.0,
+    )
     smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)
     sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
     expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)

@@ -10,6 +10,7 @@ from fml_tf.config import TrainConfig
 from fml_tf.losses.base import Loss
 from fml_tf.losses.expression import ExpressionLoss
 from fml_tf.losses.landmark import LandmarkLoss
+from fml_tf.losses.landmark_fit import LandmarkFitLoss
 from fml_tf.losses.photometric import PhotometricLoss, VisiblePhotometricLoss
 from fml_tf.losses.smoothness import SmoothnessLoss
 from fml_tf.losses.sparsity import SparsityLoss
@@ -27,6 +28,7 @@ LOSSES = {
     "photometric": PhotometricLoss,
     "photometric_visible": VisiblePhotometricLoss,
     "landmark": LandmarkLoss,
+    "landmark_fit": LandmarkFitLoss,
     "smoothness": SmoothnessLoss,
     "sparsity": SparsityLoss,
     "expression": ExpressionLoss,

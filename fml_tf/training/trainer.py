@@ -31,7 +31,7 @@ from fml_tf.models.saving import (
     weights_by_name,
 )
 from fml_tf.training.answer_prior import measure_prior
-from fml_tf.training.initial_bases import start_from_people
+from fml_tf.training.initial_bases import set_initial_bases
 from fml_tf.training.optimizer import FusedAdam
 from fml_tf.training.schedule import Schedule, stages_of
 from fml_tf.training.summaries import picture_sheet
@@ -155,8 +155,7 @@ class Trainer:
                 source = last
         if not source:
             model = build_model(config)
-            if self.config.initial_bases == "people":
-                start_from_people(model.face_model, self.builder)
+            set_initial_bases(model.face_model, self.config.initial_bases, self.builder)
             return model
         check_same_model(source, config)
         return load_model(source, config.rendering_backend, config.compute_dtype)
