@@ -1,5 +1,7 @@
 """The people's measures: as published, with what they leave open, on meshes that stay whole."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,15 @@ def test_hardly_a_triangle_of_a_face_is_turned_over(head, people):
         shape = head.neutral(people.sample(rng, *sample_descent(rng)))
         turned.append((normals(shape) * upright).sum(axis=1) < 0)
     assert np.mean(turned) < 0.001
+
+
+def test_smooth_changes_belong_to_no_target_and_are_the_same_at_every_resolution(head, people):
+    rng = np.random.default_rng(3)
+    person = people.sample(rng, *sample_descent(rng))
+    without = dataclasses.replace(person, smooth_heights=0.0 * person.smooth_heights)
+    count = head.template.num_vertices
+    change = (head.neutral(person) - head.neutral(without))[:count]
+    assert 0.5 < np.sqrt(np.mean(np.square(change))) < 4.0  # mm along an axis
+    fine = HeadModel("16k")
+    change_of_fine = (fine.neutral(person) - fine.neutral(without))[:count]
+    np.testing.assert_allclose(change_of_fine, change, atol=0.05)
