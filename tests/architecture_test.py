@@ -8,7 +8,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "fml_tf"
-ABOVE = ("benchmarks", "datasets", "tests", "tools", *(path.stem for path in ROOT.glob("*.py")))
+ABOVE = ("benchmarks", "datasets", "experiments", "tests", "tools")
+ABOVE += tuple(path.stem for path in ROOT.glob("*.py"))
 
 
 def drawn_floors():

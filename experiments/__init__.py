@@ -1,0 +1,1 @@
+"""Trainings that are compared, as lists, and what runs them."""
