@@ -1,9 +1,10 @@
-"""FML's numbers: losses, gradients and weights over 20 steps of self_supervised.cfg's model.
+"""FML's numbers: losses, gradients and weights over 20 steps by the paper's own terms.
 
-`reference/self_supervised_steps.json` holds them. Until encoders, face models and losses had become
-parts that can be exchanged they were those of version 0.1; since then B_G leaves out hidden
-pockets, and the albedo's rate does not fall in fine-tuning. On a machine like the one that wrote it
-every bit must agree; elsewhere, where other kernels round otherwise, the first steps must.
+`reference/self_supervised_steps.json` holds those of the configuration beside it. Until encoders,
+face models and losses had become parts that can be exchanged they were those of version 0.1; since
+then B_G leaves out hidden pockets, and the albedo's rate does not fall in fine-tuning. On a machine
+like the one that wrote it every bit must agree; elsewhere, where other kernels round otherwise, the
+first steps must.
 A change that is meant to change them rewrites the file, in a commit that says why:
 
     PYTHONPATH=.:tests python tests/numbers_test.py --write
@@ -52,7 +53,7 @@ def measure() -> dict:
     values = flags.FlagValues()
     define_flags(ModelConfig, "numbers", values)
     define_flags(TrainConfig, "numbers", values)
-    values(["numbers", f"--flagfile={ROOT / 'configs' / 'self_supervised.cfg'}"])
+    values(["numbers", f"--flagfile={REFERENCE.with_suffix('.cfg')}"])
     config = dataclasses.replace(
         from_flags(TrainConfig, values), **STAGES, checkpoint_every=1000, image_summary_every=1000
     )

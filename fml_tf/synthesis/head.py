@@ -5,10 +5,11 @@ import itertools
 
 import numpy as np
 
+from fml_tf.geometry.smooth_fields import SymmetricFields
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import rasterize
 from fml_tf.synthesis.canvas import Canvas
-from fml_tf.synthesis.population import Identity
+from fml_tf.synthesis.population import SMOOTH_CHANGES, SMOOTH_SIGNS, Identity
 from fml_tf.template.face_template import FaceTemplate
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
@@ -81,6 +82,8 @@ class HeadModel:
             name: np.concatenate([mean] + [part.means[name] for part in parts])
             for name, mean in self._assets.means.items()
         }
+        points = np.concatenate([template.mean_shape, *(part.mean_shape for part in parts)])
+        self._fields = SymmetricFields(points, SMOOTH_CHANGES)
         self._targets = _flat(
             [self._assets.target_displacements] + [part.target_displacements for part in parts]
         )
@@ -149,7 +152,9 @@ class HeadModel:
         """Neutral shape of skin, eyes, teeth and tongue, [V'', 3] float32 mm."""
         shape = sum(w * mean for w, mean in zip(identity.mean_weights, self._means.values()))
         change = np.asarray(identity.target_weights, np.float32) @ self._targets
-        return (identity.size * (shape + change.reshape(shape.shape))).astype(np.float32)
+        change = change.reshape(shape.shape)
+        change = change + self._fields.field(identity.smooth_heights, SMOOTH_SIGNS)
+        return (identity.size * (shape + change)).astype(np.float32)
 
     def glasses(self, neutral: np.ndarray) -> np.ndarray:
         """Vertices of glasses that fit a neutral shape [V'', 3], model space, mm."""

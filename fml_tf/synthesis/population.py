@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fml_tf.geometry.smooth_fields import SymmetricFields
 from fml_tf.synthesis.anthropometry import (
     DEVIATIONS,
     DRAWN,
@@ -16,7 +17,7 @@ from fml_tf.synthesis.anthropometry import (
     offsets,
     slopes,
 )
-from fml_tf.template.makehuman import load_identity_assets
+from fml_tf.template.makehuman import load_identity_assets, load_makehuman
 
 # Standard deviation of a pair of opposite identity targets, as a share of the far end, by group;
 # and how many of a group's pairs are used on average.
@@ -35,8 +36,12 @@ _TARGET_SPREAD = {
 }
 # Share of what the measures leave open that is drawn at random: with it a face is as far from the
 # mean face as scans are (`docs/data.md`). Groups that faces are not measured by keep all of it.
-_DETAIL = 0.4
+_DETAIL = 0.25
 _UNMEASURED = ("ears", "neck", "asym")
+# Changes that belong to no target, mm of reach and deviation along each axis: where targets are all
+# there is, a few places tell the whole face, as they do not in people.
+SMOOTH_CHANGES = ((60.0, 1.2), (30.0, 1.0), (15.0, 0.5))
+SMOOTH_SIGNS = (-1.0, 1.0, 1.0)
 # Targets that move a place of a measure along but are not what the measure is about, or that change
 # it the same way whether they go up or down.
 _BESIDE = (
@@ -159,11 +164,13 @@ class Identity:
     Attributes:
       mean_weights: of the means, sum to one.
       target_weights: of the identity targets.
+      smooth_heights: [W, 3] of the waves of `SMOOTH_CHANGES`.
       size: factor on the whole head.
     """
 
     mean_weights: np.ndarray
     target_weights: np.ndarray
+    smooth_heights: np.ndarray
     size: float
 
 
@@ -179,6 +186,9 @@ class Population:
             for name, mean in assets.means.items()
         ]
         self._means = offsets(np.array(means, float))
+        template = load_makehuman("4k")
+        points = np.concatenate([template.mean_shape, *(part.mean_shape for part in parts)])
+        self._fields = SymmetricFields(points, SMOOTH_CHANGES)
         changes = [assets.target_displacements, *(part.target_displacements for part in parts)]
         self._axes = TargetAxes(
             assets.target_names,
@@ -209,13 +219,15 @@ class Population:
         variance = np.einsum("ps,psm->m", group, DEVIATIONS) ** 2 - by_age**2 * _AGE_VARIANCE
         wanted = mean + np.sqrt(variance) * (self._mixing @ rng.standard_normal(len(mean)))
         wanted[~DRAWN] = np.nan
+        heights = rng.standard_normal((self._fields.num_waves, 3))
+        changes = offsets(self._fields.field(heights, SMOOTH_SIGNS))
         values, size = self._axes.solve(
-            np.tensordot(weights, self._means, 1),
+            np.tensordot(weights, self._means, 1) + changes,
             self._axes.sample(rng),
             1 + _SIZE_SPREAD * rng.standard_normal(),
             wanted,
         )
-        return Identity(weights, self._axes.weights(values), size)
+        return Identity(weights, self._axes.weights(values), heights, size)
 
 
 def _weight(mean_name: str, shares: Mapping, masculinity: float, age: float) -> float:

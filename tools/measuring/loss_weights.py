@@ -6,8 +6,8 @@ left of the geometric error is what the objective itself allows, however well a 
 
   python -m tools.measuring.loss_weights --flagfile=configs/self_supervised.cfg
 
-prints one row for the paper's printed weights, one for those of the flags, and rows for the latter
-with one weight changed. The people are those of the split 'validation'.
+prints one row for the paper's printed weights, one for those of the flags (of the paper's terms),
+and rows for the latter with one weight changed. The people are those of the split 'validation'.
 """
 
 import itertools
@@ -112,7 +112,8 @@ def main(arguments):
     def geometric_error(shapes):
         return np.mean([aligned_rmse(s[face], truth[face]) for s, truth in zip(shapes, truths)])
 
-    given = {name: weight for name, weight in loss_weights(config).items() if weight}
+    weights = loss_weights(config)
+    given = {name: weights[name] for name in PAPER_WEIGHTS if weights[name]}
     cases = {"printed in the paper": PAPER_WEIGHTS, "as the flags say": given}
     for name in list(given)[2:]:
         for factor in (0.0, 0.1, 10.0):
@@ -124,8 +125,8 @@ def main(arguments):
     )
     columns = ["shape mm", "lmk px", "RGB", *given]
     print(f"{'weights':24s}" + "".join(f"{column:>12s}" for column in columns))
-    for case, weights in cases.items():
-        faces, evaluation = fit(model, batch, weights, _STEPS.value)
+    for case, changed in cases.items():
+        faces, evaluation = fit(model, batch, changed, _STEPS.value)
         shapes = faces.identity.neutral_vertices.numpy().transpose(2, 0, 1)
         row = [
             geometric_error(shapes),
