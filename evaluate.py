@@ -48,6 +48,7 @@ from fml_tf.evaluation.runner import RESULTS_FILE, open_output, run_cases
 from fml_tf.files.atomic import write_json, write_text
 from fml_tf.files.folders import probe_directory
 from fml_tf.models.saving import load_model, model_hash
+from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS
 
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
@@ -100,6 +101,14 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "num_frames",
         ["1"],
         "Values of M to score, such as 1,2,4 or 1,all.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "landmark_detector",
+        "auto",
+        LANDMARK_DETECTORS,
+        "What finds faces and landmarks where a data set has no crops; auto is mediapipe where "
+        "LiteRT is installed, else dlib.",
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
@@ -171,7 +180,8 @@ def open_methods(options: flags.FlagValues, protocol: Protocol) -> tuple[list[Me
             raise ValueError(
                 f"{options.checkpoint}: the model changed while it was read; start again"
             )
-        methods += protocol.model_methods(ModelPredictor(model), num_frames)
+        predictor = ModelPredictor(model, options.landmark_detector)
+        methods += protocol.model_methods(predictor, num_frames)
     for folder in options.predictions:
         predictor = MeshPredictor(folder, _UNITS_MM[options.predictions_unit])
         hashes.append(predictor.content_hash())
@@ -223,6 +233,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         "dataset": protocol.name,
         "settings": dict(protocol.settings),
         "predictor": predictor,
+        "landmark_detector": options.landmark_detector,
     }
     compared = options.compare and read_results(options.compare, protocol)
     # What results.json leaves out: it is the same wherever the same data lies.

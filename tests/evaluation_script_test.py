@@ -26,6 +26,9 @@ from fml_tf.files.meshes import write_obj
 from fml_tf.geometry.alignment import Similarity
 from fml_tf.models.building import build_model
 from fml_tf.models.saving import load_model, save_model
+from fml_tf.preprocessing.faces import FaceBox
+from fml_tf.preprocessing.landmarks import DetectedFace
+from fml_tf.preprocessing.prepare import UncertainFaceError
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.makehuman import load_makehuman
 
@@ -284,15 +287,33 @@ def test_a_crop_of_another_size_is_refused(model):
 
 
 def test_a_face_box_that_is_given_is_taken_at_its_word(model, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        predictors, "prepare_image", lambda *arguments: asked.append(arguments[-1].min_confidence)
-    )
-    predictor, image = ModelPredictor(model), np.zeros((240, 240, 3), np.uint8)
-    for frame in (Frame("a", image), Frame("b", image, box=(60, 60, 180, 180))):
-        with pytest.raises(AttributeError):  # no crop came back
-            predictor.crops([frame])
-    assert asked == [0.3, 0.0]
+    marks = np.random.default_rng(0).uniform(-20, 20, (66, 2))
+
+    def doubtful_face(box):
+        return DetectedFace(box, np.float32(marks + box.centre), np.full(66, 0.1, np.float32))
+
+    class Detector:
+        def detect(self, image):
+            return [
+                doubtful_face(FaceBox(180, 180, 40, 0.9)),
+                doubtful_face(FaceBox(30, 30, 40, 0)),
+            ]
+
+        def read(self, image, box):
+            return doubtful_face(box)
+
+    monkeypatch.setattr(predictors, "make_landmark_detector", lambda name: Detector())
+    image = np.random.default_rng(1).integers(0, 255, (240, 240, 3), np.uint8)
+
+    def crop(box):
+        return ModelPredictor(model, min_face_size=20).crops([Frame("a", image, box=box)])[0]
+
+    with pytest.raises(UncertainFaceError):
+        crop(None)
+    assert (crop((0, 0, 100, 100)) == crop((20, 20, 120, 120))).all()  # the second of the faces
+    between = crop((90, 100, 150, 150))  # the box, as a square, itself
+    assert (between == crop((90, 90, 150, 160))).all()
+    assert (between != crop((0, 0, 100, 100))).any()
 
 
 def test_a_face_that_is_not_in_the_crop_has_no_score(model, monkeypatch):

@@ -8,7 +8,7 @@ from fml_tf.config import ModelConfig
 from fml_tf.losses.landmark import gather_landmarks, slide_contour
 from fml_tf.models.building import build_model
 from fml_tf.models.prior import AnswerPrior
-from fml_tf.refinement.energy import FrameState, cauchy, position_jacobian
+from fml_tf.refinement.energy import FrameState, cauchy, motion_jacobian, position_jacobian
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.refinement.refiner import METHODS, RefinementSettings, Refiner
 from fml_tf.rendering.camera import project
@@ -125,12 +125,15 @@ def test_derivatives_of_positions_are_those_of_finite_differences(model):
     zero = np.zeros(size + 6 + expressions)
     _, points = positions(zero)
     state = FrameState(rotation_matrix(tf.constant([start])).numpy()[0], points, place)
-    jacobian = position_jacobian(state, linear, model.camera, 100.0)
+    motion = motion_jacobian(state, linear, 100.0)
+    jacobian = position_jacobian(state, motion, model.camera)
     for k in rng.choice(len(zero), 12, replace=False):
         step = zero.copy()
         step[k] = 1e-5
         numeric = (positions(step)[0] - positions(-step)[0]) / 2e-5
         np.testing.assert_allclose(jacobian[..., k], numeric, rtol=1e-5, atol=1e-5)
+        numeric = (positions(step)[1] - positions(-step)[1]) / 2e-5
+        np.testing.assert_allclose(motion[..., k], numeric, rtol=1e-5, atol=1e-5)
 
 
 def test_the_robust_weight_is_the_slope_of_the_robust_energy():
@@ -175,14 +178,42 @@ def test_dense_points_alone_place_a_face(model, prior, person):
     truth, pictures, landmarks = person
     faces = model.decode(truth)
     positions = np.moveaxis(faces.positions.numpy(), -1, 0)
-    dense = np.ones((NUM_FRAMES, 468, 3), np.float32)
+    dense = np.ones((NUM_FRAMES, 468, 4), np.float32)
     dense[..., :2] = load_dense_landmarks().of(positions)
-    dense[:, ~load_dense_landmarks().anchored] = 0.0, 0.0, 1.0  # nobody looks at these
+    dense[..., 2] = dense_depths(model, faces)
+    dense[:, ~load_dense_landmarks().anchored] = 0.0, 0.0, 0.0, 1.0  # nobody looks at these
     refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
     nowhere = np.zeros(landmarks.shape[:2])
     refined = refiner.refine(pictures, landmarks, nowhere, answer_of(model), dense).parameters
     assert landmark_error(model, answer_of(model), landmarks) > 3.0
     assert landmark_error(model, refined, landmarks) < 0.6
+
+
+def test_depths_tell_what_positions_do_not(model, prior, person):
+    truth, pictures, landmarks = person
+    faces = model.decode(truth)
+    dense = np.ones((NUM_FRAMES, 468, 4), np.float32)
+    dense[..., :2] = load_dense_landmarks().of(np.moveaxis(faces.positions.numpy(), -1, 0))
+    nowhere = np.zeros(landmarks.shape[:2])
+
+    def depth_error(deviation):
+        """Of the points behind their mean, mm."""
+        dense[..., 2] = dense_depths(model, faces)
+        settings = RefinementSettings(method="landmarks", depth_deviation=deviation)
+        refiner = Refiner(model, prior, settings)
+        refined = refiner.refine(pictures, landmarks, nowhere, answer_of(model), dense)
+        assert np.diff(refined.energy).max() < 0
+        found = dense_depths(model, model.decode(refined.parameters))
+        return np.abs(found - dense[..., 2])[:, load_dense_landmarks().anchored].mean()
+
+    assert depth_error(0.5) < 0.5 * depth_error(1e6)
+
+
+def dense_depths(model, faces):
+    """[M, 468] px of the dense points behind their mean."""
+    depths = -load_dense_landmarks().of(np.moveaxis(faces.vertices.numpy(), -1, 0))[..., 2]
+    mean = depths[:, load_dense_landmarks().anchored].mean(axis=1, keepdims=True)
+    return (depths - mean) * model.camera.focal_length_px / mean
 
 
 def test_wrong_landmarks_are_not_followed(model, prior, person):

@@ -12,9 +12,15 @@ import tensorflow as tf
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
 from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor, hold_at_mean
-from fml_tf.preprocessing.faces import FaceBox, HogFaceDetector
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
-from fml_tf.preprocessing.prepare import CropSettings, FaceError, PreparedFrame, prepare_image
+from fml_tf.preprocessing.faces import FaceBox
+from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.preprocessing.prepare import (
+    CropSettings,
+    FaceError,
+    PreparedFrame,
+    certain_faces,
+    prepare_face,
+)
 from fml_tf.refinement.refiner import Refiner
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
@@ -51,15 +57,21 @@ class ModelPredictor:
 
     Args:
       model: the model.
+      landmark_detector: of `LANDMARK_DETECTORS`, for pictures that are no crops.
       min_face_size: least width of a face's crop in a picture, px.
       min_confidence: least mean confidence of its landmarks, where the face had to be searched
         for: a face box that a data set gives is trusted.
     """
 
     def __init__(
-        self, model: FaceReconstructor, min_face_size: int = 60, min_confidence: float = 0.3
+        self,
+        model: FaceReconstructor,
+        landmark_detector: str = "auto",
+        min_face_size: int = 60,
+        min_confidence: float = 0.3,
     ):
         self.model = model
+        self._landmark_detector = landmark_detector
         self._settings = CropSettings.of_model(model.config, min_face_size, min_confidence)
         template = model.template
         self._face = tf.constant(template.regions["face"])
@@ -125,18 +137,20 @@ class ModelPredictor:
                 raise ValueError(f"{frame.name}: a crop of {crop.shape[:2]} px, not of {size}")
         return np.stack(crops)
 
-    def _landmarks(self, frames):
-        """Detected landmarks [M, 66, 2] in the crops, and their confidence [M, 66]."""
+    def _evidence(self, frames):
+        """Landmarks [M, 66, 2] in the crops, confidence [M, 66], dense points or None."""
         found = []
         for frame in frames:
             if frame.landmarks is not None:
-                found.append(frame.landmarks)
+                found.append((*frame.landmarks, None))
             elif frame.is_crop:
                 raise ValueError(f"{frame.name}: a crop without landmarks to refine by")
             else:
                 face = self._find_face(frame)
-                found.append((face.landmarks, face.confidence))
-        return tuple(np.stack(values) for values in zip(*found))
+                found.append((face.landmarks, face.confidence, face.dense))
+        landmarks, confidence, dense = zip(*found)
+        whole = None if any(points is None for points in dense) else np.stack(dense)
+        return np.stack(landmarks), np.stack(confidence), whole
 
     def _find_face(self, frame) -> PreparedFrame:
         if frame.name not in self._faces:
@@ -153,13 +167,22 @@ class ModelPredictor:
 
     def _prepare(self, frame):
         template = self.model.template
-        finder, detector = _detectors()
-        finder.box = frame.box
-        points = template.mean_shape[template.landmark_vertices]
-        settings = self._settings
+        detector = self._detector
+        faces = detector.detect(frame.image)
+        least = self._settings.min_confidence
         if frame.box is not None:
-            settings = dataclasses.replace(settings, min_confidence=0.0)
-        return prepare_image(frame.image, detector, points, settings)
+            # Landmarks depend on how the detector draws its boxes, and a data set's are drawn by
+            # another: a face that it finds there is better.
+            inside = [face for face in faces if _lies_in(face.box, frame.box)]
+            faces = inside or [detector.read(frame.image, _square(frame.box))]
+            least = 0.0
+        face = certain_faces(faces, least)[0]
+        points = template.mean_shape[template.landmark_vertices]
+        return prepare_face(frame.image, face, points, self._settings)
+
+    @functools.cached_property
+    def _detector(self):
+        return make_landmark_detector(self._landmark_detector)
 
     def _predict_mean(self, _, frames):
         batch = self._batch(frames)
@@ -185,7 +208,8 @@ class ModelPredictor:
     def _predict_refined(self, _, frames):
         batch = self._batch(frames)
         answer = self._encode(batch, tf.ones(batch.shape[:2], tf.bool))
-        refinement = self._refiner.refine(batch[0].numpy(), *self._landmarks(frames), answer)
+        landmarks, confidence, dense = self._evidence(frames)
+        refinement = self._refiner.refine(batch[0].numpy(), landmarks, confidence, answer, dense)
         return self._decode(batch, refinement.parameters)
 
     def identity(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
@@ -259,36 +283,13 @@ def _frames_first(values):
     return np.moveaxis(values.numpy(), -1, 0)
 
 
-class _FaceFinder:
-    """Finds the faces that lie in `box`, where one is given, or, if there is none, the box itself.
-
-    Landmarks depend on how the detector draws its boxes, and a data set's are drawn by another.
-    """
-
-    def __init__(self):
-        self.box: tuple[float, float, float, float] | None = None
-        self._detector = HogFaceDetector()
-
-    def detect(self, image: np.ndarray, near: FaceBox | None = None) -> list[FaceBox]:
-        del near  # the given box says it
-        faces = self._detector.detect(image)
-        if self.box is None:
-            return faces
-        left, top, right, bottom = self.box
-        inside = []
-        for face in faces:
-            u, v = face.left + face.width / 2, face.top + face.width / 2
-            if left < u < right and top < v < bottom:
-                inside.append(face)
-        return inside or [self._as_square()]
-
-    def _as_square(self):
-        left, top, right, bottom = self.box
-        width = max(right - left, bottom - top)
-        return FaceBox((left + right - width) / 2, (top + bottom - width) / 2, width, score=0.0)
+def _lies_in(face: FaceBox, box: tuple[float, float, float, float]) -> bool:
+    left, top, right, bottom = box
+    u, v = face.centre
+    return left < u < right and top < v < bottom
 
 
-@functools.cache
-def _detectors():
-    finder = _FaceFinder()
-    return finder, DlibLandmarkDetector(finder)  # whose model takes a second to read
+def _square(box: tuple[float, float, float, float]) -> FaceBox:
+    left, top, right, bottom = box
+    width = max(right - left, bottom - top)
+    return FaceBox((left + right - width) / 2, (top + bottom - width) / 2, width, score=0.0)

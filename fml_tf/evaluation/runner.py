@@ -35,8 +35,8 @@ def open_output(output_dir: str | os.PathLike, identity: Mapping) -> pathlib.Pat
 
     Args:
       output_dir: of the run.
-      identity: what its scores depend on: protocol, settings, hash of what predicts, where the
-        data is.
+      identity: what its scores depend on: protocol, settings, hash of what predicts, detector,
+        where the data is.
 
     Raises:
       ValueError: the folder holds scores of something else, a damaged record of what, or files

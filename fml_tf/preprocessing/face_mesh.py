@@ -80,19 +80,23 @@ class DenseLandmarkDetector:
     def detect(self, image: np.ndarray, near: FaceBox | None = None) -> list[DenseFace]:
         """See `LandmarkDetector.detect`."""
         boxes = sorted(self._face_detector.detect(image, near), key=lambda box: -box.width)
-        faces = [self._read(image, box) for box in boxes]
+        faces = [self._read(image, box, _MIN_PRESENCE) for box in boxes]
         return [face for face in faces if face is not None]
 
-    def _read(self, image: np.ndarray, box: FaceBox) -> DenseFace | None:
+    def read(self, image: np.ndarray, box: FaceBox) -> DenseFace:
+        """See `LandmarkDetector.read`."""
+        return self._read(image, box, min_presence=0.0)
+
+    def _read(self, image: np.ndarray, box: FaceBox, min_presence: float) -> DenseFace | None:
         points, presence = self._ask(image, box.scaled(_REGION))
-        if presence < _MIN_PRESENCE:
+        if presence < min_presence:
             return None
         region = region_about(points)
         readings = []
         for scale in self._READINGS:
             for mirrored in (False, True):
                 points, presence = self._ask(image, region.scaled(scale), mirrored)
-                if presence < _MIN_PRESENCE:
+                if presence < min_presence:
                     return None
                 readings.append(points)
         readings = np.stack(readings)

@@ -38,6 +38,9 @@ class LandmarkDetector(Protocol):
         With `near`, only faces about a square, see `FaceDetector.detect`.
         """
 
+    def read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
+        """Reads the landmarks of what is in a box, as of a face."""
+
 
 class DlibLandmarkDetector:
     """dlib's ensemble of regression trees, with a confidence from its agreement with itself.
@@ -86,9 +89,10 @@ class DlibLandmarkDetector:
     def detect(self, image: np.ndarray, near: FaceBox | None = None) -> list[DetectedFace]:
         """See `LandmarkDetector.detect`."""
         boxes = sorted(self._face_detector.detect(image, near), key=lambda box: -box.width)
-        return [self._read(image, box) for box in boxes]
+        return [self.read(image, box) for box in boxes]
 
-    def _read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
+    def read(self, image: np.ndarray, box: FaceBox) -> DetectedFace:
+        """See `LandmarkDetector.read`."""
         # A detector's boxes come in coarse steps of place and size. The box that a first reading
         # suggests depends on them much less, and the landmarks read from it are better.
         transform, patch = self._patch(image, box)

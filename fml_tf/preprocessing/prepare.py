@@ -82,8 +82,8 @@ class PreparedFrame:
       confidence: [66] float32 in (0, 1].
       transform: from source to crop px.
       pose: of the mean face.
-      dense: [468, 3] float32, u and v in crop px and confidence of a detector's dense points; None
-        where it has none.
+      dense: [468, 4] float32 of a detector's dense points: u, v and the depth behind the mean of
+        the points, crop px, and confidence; None where it has none.
     """
 
     crop: np.ndarray
@@ -168,6 +168,16 @@ def prepare_image(
     return prepare_face(image, face, template_landmarks, settings)
 
 
+def dense_evidence(face: DenseFace, transform: CropTransform) -> np.ndarray:
+    """A face's dense points in a crop, as `PreparedFrame.dense`."""
+    columns = (
+        transform.apply(face.dense[:, :2]),
+        transform.scale * face.dense[:, 2:],
+        face.dense_confidence[:, None],
+    )
+    return np.concatenate(columns, axis=1, dtype=np.float32)
+
+
 def prepare_face(
     image: np.ndarray,
     face: DetectedFace,
@@ -183,8 +193,7 @@ def prepare_face(
     landmarks = transform.apply(face.landmarks).astype(np.float32)
     dense = None
     if isinstance(face, DenseFace):
-        places = transform.apply(face.dense[:, :2])
-        dense = np.concatenate([places, face.dense_confidence[:, None]], axis=1, dtype=np.float32)
+        dense = dense_evidence(face, transform)
     return PreparedFrame(
         crop=crop_image(image, transform),
         landmarks=landmarks,

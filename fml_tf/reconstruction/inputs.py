@@ -41,7 +41,7 @@ class FaceFrames:
       transforms: M maps from source to crop px.
       landmarks: [M, 66, 2] float32 crop px.
       confidence: [M, 66] float32 in (0, 1].
-      dense: [M, 468, 3] float32 of a detector that has them, see `PreparedFrame`.
+      dense: [M, 468, 4] float32 of a detector that has them, see `PreparedFrame`.
     """
 
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class VideoScan:
       confidence: [F, 66] float32, theirs.
       rotations: [F, 3] head poses of those frames, rotation vectors.
       sharpness: [F], see `frame_choice.sharpness`.
-      dense: [F, 468, 3] float32 of a detector that has them, see `PreparedFrame`.
+      dense: [F, 468, 4] float32 of a detector that has them, see `PreparedFrame`.
     """
 
     path: pathlib.Path

@@ -159,7 +159,7 @@ class Follower:
           crops: [N, S, S, 3] uint8 RGB.
           landmarks: [N, 66, 2] crop px.
           confidence: [N, 66].
-          dense: [N, 468, 3], see `FaceFrames`.
+          dense: [N, 468, 4], see `FaceFrames`.
 
         Returns:
           Parameters of B = 1 person and the N frames.

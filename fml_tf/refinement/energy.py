@@ -23,10 +23,8 @@ class FrameState:
     translation: np.ndarray
 
 
-def position_jacobian(
-    state: FrameState, face: LinearFace, camera: PerspectiveCamera, length_unit_mm: float
-) -> np.ndarray:
-    """Derivatives of the projected positions [P, 2, Z + 6 + b].
+def motion_jacobian(state: FrameState, face: LinearFace, length_unit_mm: float) -> np.ndarray:
+    """Derivatives of the vertices in camera space [P, 3, Z + 6 + b], mm.
 
     By the identity, a further rotation (vector, radian, about the camera's axes), the translation
     in length units, and the expression.
@@ -40,7 +38,13 @@ def position_jacobian(
     zero = np.zeros_like(x)
     turn = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], axis=1).reshape(-1, 3, 3)
     shift = np.broadcast_to(length_unit_mm * np.eye(3), turn.shape)
-    motion = np.concatenate([moved[..., :size], turn, shift, moved[..., size:]], axis=2)
+    return np.concatenate([moved[..., :size], turn, shift, moved[..., size:]], axis=2)
+
+
+def position_jacobian(
+    state: FrameState, motion: np.ndarray, camera: PerspectiveCamera
+) -> np.ndarray:
+    """Derivatives of the projected positions [P, 2, K], px, from those of the vertices."""
     depth = -state.vertices[:, 2]
     scale = camera.focal_length_px / depth
     across = scale[:, None] * (

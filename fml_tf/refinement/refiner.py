@@ -10,7 +10,7 @@ import tensorflow as tf
 from fml_tf.losses.landmark import slide_contour
 from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
-from fml_tf.refinement.energy import FrameState, cauchy, position_jacobian
+from fml_tf.refinement.energy import FrameState, cauchy, motion_jacobian, position_jacobian
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.rendering.illumination import spherical_harmonics
 from fml_tf.rendering.image_formation import merge_frames
@@ -38,6 +38,7 @@ class RefinementSettings:
       method: of `METHODS`.
       landmark_scale: factor on the landmarks' standard deviations, since their errors go together.
       dense_share: weight of a dense point, since neighbours' errors go together.
+      depth_deviation: of a dense point's depth behind their mean, mm.
       colour_deviation: of a vertex's colour about the model's, in [0, 1].
       colour_share: weight of a vertex, since neighbours' errors go together.
       rotation_deviation: of the network's head poses, radian.
@@ -50,6 +51,7 @@ class RefinementSettings:
     method: str = "photometric"
     landmark_scale: float = 2.0
     dense_share: float = 0.1
+    depth_deviation: float = 4.0
     colour_deviation: float = 0.08
     colour_share: float = 0.02
     rotation_deviation: float = 0.15
@@ -136,13 +138,14 @@ class Refiner:
           landmarks: [M, 66, 2] crop px.
           confidence: [M, 66] in [0, 1].
           parameters: of `FaceReconstructor.encode`, B = 1.
-          dense: [M, 468, 3] of a detector that has them: u, v in crop px, and confidence.
+          dense: [M, 468, 4] of a detector that has them, see `PreparedFrame`.
           hold_identity: refine the frames alone.
         """
         settings, prior = self._settings, self._prior
         if self._dense is None:  # the points have no places on other templates
             dense = None
-        evidence = _Evidence(frames, landmarks, confidence, dense)
+        anchored = None if dense is None else self._dense.anchored
+        evidence = _Evidence(frames, landmarks, confidence, dense, anchored)
         precision = _inverse(prior.identity_pooled if len(frames) > 1 else prior.identity_single)
         if hold_identity:
             precision = _HELD * np.eye(len(precision))
@@ -212,6 +215,7 @@ class Refiner:
             energy += self._landmarks(point, evidence, m)[0].sum()
             if evidence.dense is not None:
                 energy += self._dense_points(point, evidence, m)[0].sum()
+                energy += self._dense_depths(point, evidence, m)[0].sum()
             if self._settings.method == "photometric":
                 energy += self._colours(point, evidence, m)[0].sum()
         return dataclasses.replace(point, energy=float(energy))
@@ -234,8 +238,23 @@ class Refiner:
         depth = -self._dense.of(vertices)[anchored, 2]
         variance = (camera.focal_length_px / depth * self._dense.deviation[anchored]) ** 2
         energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _LANDMARK_REACH)
-        share = self._settings.dense_share * evidence.dense[m, anchored, 2]
+        share = self._settings.dense_share * evidence.dense[m, anchored, 3]
         return share * energy, share * weight / variance, residual
+
+    def _dense_depths(self, point, evidence, m):
+        """Energies [P], weights [P] and residuals [P, 1] mm of the same points' depths.
+
+        Both are behind their mean; the detector's are as long as in the picture's plane.
+        """
+        anchored = self._dense.anchored
+        vertices = point.faces.vertices[..., m].numpy()
+        depth = -self._dense.of(vertices)[anchored, 2]
+        px_a_mm = self._model.camera.focal_length_px / depth.mean()
+        residual = depth - depth.mean() - evidence.depths[m] / px_a_mm
+        variance = self._settings.depth_deviation**2
+        energy, weight = cauchy(residual**2 / variance, _LANDMARK_REACH)
+        share = self._settings.dense_share * evidence.dense[m, anchored, 3]
+        return share * energy, share * weight / variance, residual[:, None]
 
     def _colours(self, point, evidence, m):
         """Energies [P], weights [P] and residuals [P, 3] of a frame's visible face."""
@@ -278,24 +297,35 @@ class Refiner:
         translation = point.parameters.translation[0, m].numpy()
         size, light = self._linear.shape.shape[2], 3 * NUM_SH_BANDS
 
-        def jacobian(linear):
+        def jacobians(linear):
+            """Of the vertices, and of their positions."""
             vertices = tf.gather(faces.vertices[..., m], linear.vertices).numpy()
             state = FrameState(rotation, vertices, translation)
-            return position_jacobian(state, linear, model.camera, model.config.length_unit_mm)
+            motion = motion_jacobian(state, linear, model.config.length_unit_mm)
+            return motion, position_jacobian(state, motion, model.camera)
 
         _, weight, residual = self._landmarks(point, evidence, m)
-        rows = jacobian(self._linear.at(self._row[point.contour[m]]))
+        _, rows = jacobians(self._linear.at(self._row[point.contour[m]]))
         total = rows.shape[2] + light
         matrix, vector = np.zeros((total, total)), np.zeros(total)
         _accumulate(matrix, vector, rows, weight, residual)
         if evidence.dense is not None:
-            _, weight, residual = self._dense_points(point, evidence, m)
             corners, weights = (
                 a[self._dense.anchored] for a in (self._dense.corners, self._dense.weights)
             )
-            rows = jacobian(self._linear.at(self._row[corners.ravel()]))
-            rows = rows.reshape(*corners.shape, *rows.shape[1:])
-            rows = np.einsum("pc,pcdk->pdk", weights, rows)
+            motion, rows = (
+                np.einsum(
+                    "pc,pcdk->pdk", weights, values.reshape(*corners.shape, *values.shape[1:])
+                )
+                for values in jacobians(self._linear.at(self._row[corners.ravel()]))
+            )
+            _, weight, residual = self._dense_points(point, evidence, m)
+            _accumulate(matrix, vector, rows, weight, residual)
+            _, weight, residual = self._dense_depths(point, evidence, m)
+            depths = -motion[:, 2:]
+            mean = depths.mean(axis=0)
+            px_a_mm = model.camera.focal_length_px  # at 1 mm
+            rows = depths - mean - evidence.depths[m][:, None, None] / px_a_mm * mean
             _accumulate(matrix, vector, rows, weight, residual)
         if self._settings.method == "photometric":
             _, weight, residual = self._colours(point, evidence, m)
@@ -304,7 +334,8 @@ class Refiner:
             positions = tf.gather(faces.positions[..., m], linear.vertices)[..., None]
             slope = sample_bilinear(evidence.slopes[m][None], positions)[..., 0].numpy()
             slope = slope.reshape(-1, 2, 3)
-            rows = -np.einsum("pdc,pdk->pck", slope, jacobian(linear))
+            _, rows = jacobians(linear)
+            rows = -np.einsum("pdc,pdk->pck", slope, rows)
             normals = tf.gather(faces.normals[..., m : m + 1], linear.vertices)
             bands = spherical_harmonics(normals)[..., 0].numpy()
             shading = bands @ point.parameters.illumination[0, m].numpy()
@@ -335,13 +366,17 @@ class Refiner:
 class _Evidence:
     """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach."""
 
-    def __init__(self, frames, landmarks, confidence, dense):
+    def __init__(self, frames, landmarks, confidence, dense, anchored):
         blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
         self.frames = tf.constant(np.stack(blurred))
         slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
         self.slopes = tf.constant(np.stack(slopes))
         self.landmarks, self.confidence = np.float64(landmarks), np.float64(confidence)
-        self.dense = None if dense is None else np.float64(dense)
+        self.dense = self.depths = None
+        if dense is not None:
+            self.dense = np.float64(dense)
+            depths = self.dense[:, anchored, 2]
+            self.depths = depths - depths.mean(axis=1, keepdims=True)
 
 
 def _slope(picture, across, down):

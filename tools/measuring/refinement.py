@@ -21,10 +21,12 @@ from datasets import synthetic_faces
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.geometry.alignment import aligned_rmse, procrustes
+from fml_tf.geometry.crop import CropTransform
 from fml_tf.models.face_models.people_bases import similarity_moves
 from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.face_mesh import DenseFace
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.preprocessing.prepare import dense_evidence
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.refinement.refiner import METHODS, RefinementSettings, Refiner
 from fml_tf.template.makehuman import load_makehuman
@@ -55,14 +57,15 @@ def variants() -> dict[str, RefinementSettings]:
 
 
 def dense_points(frames: np.ndarray) -> np.ndarray | None:
-    """[M, 468, 3] as `Refiner.refine` takes them; None where a face is not found."""
+    """[M, 468, 4] as `Refiner.refine` takes them; None where a face is not found."""
     detector = make_landmark_detector("mediapipe")
     found = []
     for frame in frames:
         faces = detector.detect(np.uint8(np.round(255 * frame)))
         if not faces or not isinstance(faces[0], DenseFace):
             return None
-        found.append(np.concatenate([faces[0].dense[:, :2], faces[0].dense_confidence[:, None]], 1))
+        size = len(frame)
+        found.append(dense_evidence(faces[0], CropTransform(0, 0, size, size)))
     return np.stack(found)
 
 
