@@ -45,13 +45,14 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds `synthetic_faces`; `README.md` describes every feature."""
 
-    VERSION = tfds.core.Version("5.0.0")
+    VERSION = tfds.core.Version("6.0.0")
     RELEASE_NOTES = {  # noqa: RUF012
         "1.0.0": "First version.",
         "2.0.0": "Pose and light in the source picture's camera are named so: `source_...`.",
         "3.0.0": "Sizes and proportions of published anthropometry; the template with them.",
         "4.0.0": "Landmarks where detectors mark them.",
         "5.0.0": "Shapes also change smoothly, as no target does.",
+        "6.0.0": "Hair over foreheads; colours, exposures and distances of photographs.",
     }
     BUILDER_CONFIGS = [  # noqa: RUF012
         SyntheticFacesConfig(

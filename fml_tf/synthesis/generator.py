@@ -11,7 +11,13 @@ from fml_tf.synthesis.detector import detect
 from fml_tf.synthesis.expression import sample_expression
 from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.person import Person, PersonSampler
-from fml_tf.synthesis.picture import degrade, sample_background, sample_occluder
+from fml_tf.synthesis.picture import (
+    Development,
+    degrade,
+    sample_background,
+    sample_development,
+    sample_occluder,
+)
 from fml_tf.synthesis.renderer import Renderer
 from fml_tf.synthesis.scene import HeadPose, Light, sample_lights, sample_poses
 from fml_tf.template.face_template import FaceTemplate
@@ -118,7 +124,8 @@ class FaceGenerator:
         """
         rng = self._rng(person_index, image)
         head, template = self._head, self._head.template
-        focal_length = rng.uniform(3.0, 7.0)
+        # From a selfie's 40 cm to 1.6 m.
+        focal_length = np.exp(rng.uniform(np.log(1.8), np.log(7.0)))
         distance = focal_length * _CROP_WIDTH_MM
         camera = PerspectiveCamera(
             focal_length * _CROP_SHARE * SOURCE_SIZE, SOURCE_SIZE, SOURCE_SIZE
@@ -128,9 +135,10 @@ class FaceGenerator:
         poses = sample_poses(rng, count, distance, centre, spread=6.0)
         lights = sample_lights(rng, count)
         background = sample_background(rng, SOURCE_SIZE)
+        development = sample_development(rng)
         activations = [sample_expression(rng, template.blendshape_names) for _ in range(count)]
         frames = [
-            self._frame(person, activation, pose, light, camera, background, rng)
+            self._frame(person, activation, pose, light, camera, background, development, rng)
             for activation, pose, light in zip(activations, poses, lights)
         ]
         coarse = self._coarse_size
@@ -150,7 +158,17 @@ class FaceGenerator:
             "source_illumination": _stacked([light.illumination for light in lights]),
         }
 
-    def _frame(self, person, activations, pose, light, camera, background, rng):
+    def _frame(
+        self,
+        person: Person,
+        activations: np.ndarray,
+        pose: HeadPose,
+        light: Light,
+        camera: PerspectiveCamera,
+        background: np.ndarray,
+        development: Development,
+        rng: np.random.Generator,
+    ) -> dict[str, object]:
         head, template = self._head, self._head.template
         vertices = head.deform(person.neutral, activations, person.hair_volume, person.glasses)
         picture, depth = self._renderer.draw(person, vertices, pose, light, camera, background)
@@ -167,7 +185,7 @@ class FaceGenerator:
             occluded |= _look_up(opacity, truth) > 0.5
         noisy, confidence = detect(truth, occluded, box.source_width, rng)
         transform = crop_box(noisy, size=CROP_SIZE)
-        crop = crop_image(degrade(picture, rng), transform)
+        crop = crop_image(degrade(development.apply(picture), rng), transform)
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         return {
             "frames": cv2.imencode(".jpg", crop[..., ::-1], quality)[1].tobytes(),

@@ -31,6 +31,7 @@ class Person:
       neutral: [V'', 3] float32 mm, of `HeadModel.neutral`.
       hair_volume: [V, 3] float32 mm.
       texture: [H, W, 3] float32 sRGB albedo on the canvas.
+      seen_texture: the same, with the hair that hangs over the forehead, if any: what is drawn.
       colours: by name, [3] sRGB: iris, sclera, mouth, teeth, cloth, frame.
       gloss: strength of the skin's highlights.
       gloss_exponent: their sharpness.
@@ -41,6 +42,7 @@ class Person:
     neutral: np.ndarray
     hair_volume: np.ndarray
     texture: np.ndarray
+    seen_texture: np.ndarray
     colours: dict[str, np.ndarray]
     gloss: float
     gloss_exponent: float
@@ -89,13 +91,18 @@ class PersonSampler:
             "cloth": rng.uniform(0.04, 0.85, 3) * rng.uniform(0.4, 1),
             "frame": rng.uniform(0.02, 0.5, 3) * rng.uniform(0.1, 1),
         }
+        gloss = float(rng.beta(1.5, 3) * 0.5)
+        gloss_exponent = float(np.exp(rng.uniform(np.log(6), np.log(40))))
+        wears_glasses = bool(rng.random() < 0.1)
+        fringed = style.baldness == 0 and rng.random() < (0.12 if masculinity > 0.5 else 0.3)
         return Person(
             neutral=neutral,
             hair_volume=volume,
             texture=texture,
+            seen_texture=self._painter.with_fringe(texture, style, rng) if fringed else texture,
             colours=colours,
-            gloss=float(rng.beta(1.5, 3) * 0.5),
-            gloss_exponent=float(np.exp(rng.uniform(np.log(6), np.log(40)))),
+            gloss=gloss,
+            gloss_exponent=gloss_exponent,
             glasses=head.glasses(neutral),
-            wears_glasses=bool(rng.random() < 0.1),
+            wears_glasses=wears_glasses,
         )

@@ -1,5 +1,7 @@
 """What happens to a picture beside the face: background, things in front of it, camera, JPEG."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -70,8 +72,33 @@ def sample_occluder(
     return cv2.GaussianBlur(opacity, (0, 0), 0.8), (colour * shading[..., None]).astype(np.float32)
 
 
+@dataclasses.dataclass(frozen=True)
+class Development:
+    """What the camera of a clip makes of colours.
+
+    Attributes:
+      gamma: exponent of the tone curve.
+      saturation: 0 for a picture without colour, 1 for colours as they are.
+    """
+
+    gamma: float
+    saturation: float
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """[H, W, 3] float32, clipped to [0, 1] before."""
+        picture = np.clip(picture, 0, 1) ** np.float32(self.gamma)
+        grey = picture.mean(axis=-1, keepdims=True)
+        return grey + np.float32(self.saturation) * (picture - grey)
+
+
+def sample_development(rng: np.random.Generator) -> Development:
+    """Draws a camera; now and then one without colours."""
+    gamma, saturation = np.exp(0.15 * rng.standard_normal(2))
+    return Development(gamma, saturation if rng.random() < 0.97 else 0.0)
+
+
 def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Camera and codec: contrast, lens or motion blur, low resolution, noise, JPEG.
+    """Lens, sensor and codec: optical or motion blur, low resolution, noise, JPEG.
 
     Args:
       picture: [H, W, 3] float32 in [0, 1].

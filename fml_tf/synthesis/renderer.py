@@ -118,7 +118,7 @@ class Renderer:
             pixels, [3, 6, 9, 11, 14, 15, 16], axis=1
         )
         normals = normals / (np.sqrt(np.sum(normals**2, axis=1, keepdims=True)) + 1e-9)
-        albedo = albedo + skin * self._head.canvas.sample(person.texture, points)
+        albedo = albedo + skin * self._head.canvas.sample(person.seen_texture, points)
         on_eye = is_eye[:, 0] > 0
         albedo[on_eye] += is_eye[on_eye] * _eye_colours(eye[on_eye], person)
 

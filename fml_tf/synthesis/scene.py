@@ -97,7 +97,11 @@ def _tint(rng: np.random.Generator, amount: float) -> np.ndarray:
 
 
 def sample_lights(rng: np.random.Generator, num_frames: int) -> list[Light]:
-    """Draws the light of a clip: the same for its frames but for some change of strength."""
+    """Draws the light of a clip: the same for its frames but for some change of strength.
+
+    The camera's white balance and exposure are part of it: for what the light shines on they are
+    the same as another light, and the truth stays exact.
+    """
     key_share = 0.75 * rng.beta(1.4, 1.6)
     azimuth, elevation = np.radians(45 * rng.standard_normal()), np.radians(rng.normal(28, 22))
     ambient_tint, key_tint = _tint(rng, 0.07), _tint(rng, 0.10)
@@ -106,7 +110,8 @@ def sample_lights(rng: np.random.Generator, num_frames: int) -> list[Light]:
     slope = slope * ambient_tint + rng.standard_normal((9, 3)) * np.array([[0]] + [[0.03]] * 8)
     ambient = (1 - key_share) * (ambient_illumination() * ambient_tint + slope)
     # The mean shading of what faces the camera, before the exposure is set.
-    exposure = rng.uniform(0.8, 1.2) / (1 - key_share + 0.55 * key_share)
+    exposure = np.exp(np.clip(0.22 * rng.standard_normal(), -0.6, 0.3))
+    exposure *= _tint(rng, 0.08) / (1 - key_share + 0.55 * key_share)
     lights = []
     for _ in range(num_frames):
         turn = np.radians(4 * rng.standard_normal(2))

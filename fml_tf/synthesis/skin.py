@@ -321,6 +321,25 @@ class SkinPainter:
             1 - style.baldness * np.clip((canvas.grid_y - self._brow_line - 20) / 30, 0, 1)
         )
 
+    def with_fringe(
+        self, albedo: np.ndarray, style: SkinStyle, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Hangs hair over the forehead of an albedo [H, W, 3]: straight, to a side or parted."""
+        canvas = self._canvas
+        across = canvas.grid_s[0] / 45
+        slope, parting = rng.normal(0, 6), rng.choice([0.0, 0.0, 20.0])
+        edge = self._brow_line + rng.uniform(0, 28) + slope * across
+        edge = edge + parting * np.exp(-((across - rng.uniform(-0.5, 0.5)) ** 2) / 0.15)
+        ragged = rng.uniform(2, 8) * canvas.noise(rng, (3, 40))
+        below = np.clip((canvas.grid_y - edge + ragged) / 3 + 0.5, 0, 1)
+        # It springs from the hairline, and ends where the temples do.
+        crown = np.clip((self._brow_line + style.hairline + 10 - canvas.grid_y) / 8, 0, 1)
+        sides = np.clip((1.45 - np.abs(across)) / 0.15, 0, 1)
+        strands = np.clip(rng.uniform(0.7, 1.3) + 0.35 * canvas.noise(rng, (2, 40)), 0, 1)
+        streaks = 1 + 0.15 * canvas.noise(rng, (2, 30))
+        hair = np.clip(style.hair_colour * streaks[..., None], 0.02, 0.95)
+        return _blend(albedo, hair, below * crown * sides * strands).astype(np.float32)
+
 
 def _blend(albedo: np.ndarray, colour, opacity: np.ndarray) -> np.ndarray:
     opacity = np.clip(np.asarray(opacity, np.float32), 0, 1)[..., None]
