@@ -1,5 +1,7 @@
 """Refined answers: derivatives, what comes back of known people, robustness, what is held."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -233,12 +235,82 @@ def test_a_held_identity_stays_and_its_frames_are_refined(model, prior, person):
     truth, pictures, landmarks = person
     answer = FaceParameters(identity=truth.identity, frame=answer_of(model).frame)
     refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
-    refinement = refiner.refine(
-        pictures, landmarks, np.ones(landmarks.shape[:2]), answer, hold_identity=True
-    )
+    confidence = np.ones(landmarks.shape[:2])
+    refined = refiner.follow(pictures, landmarks, confidence, answer)
     for name, values in answer.identity.items():
-        np.testing.assert_allclose(refinement.parameters.identity[name], values, atol=1e-5)
-    assert landmark_error(model, refinement.parameters, landmarks) < 0.2
+        np.testing.assert_array_equal(refined.identity[name], values)
+    assert landmark_error(model, refined, landmarks) < 0.2
+
+    # Frame after frame is the same as all at once, if the last frame is told.
+    def frame(m, before):
+        one = slice(m, m + 1)
+        part = answer.map_frames(lambda values: values[:, one])
+        marks = pictures[one], landmarks[one], confidence[one]
+        return refiner.follow(*marks, part, before=before)
+
+    first = frame(0, None)
+    second = frame(1, first)
+    for name, values in refined.frame.items():
+        np.testing.assert_array_equal(first.frame[name][0, 0], values[0, 0])
+        np.testing.assert_array_equal(second.frame[name][0, 0], values[0, 1])
+
+
+def test_a_frame_starts_where_the_one_before_it_ended_if_that_is_better(model, prior, person):
+    truth, pictures, landmarks = person
+    answer = FaceParameters(identity=truth.identity, frame=answer_of(model).frame)
+    settings = RefinementSettings(method="landmarks", most_steps=1)
+    refiner = Refiner(model, prior, settings)
+    one = slice(0, 1)
+    marks = pictures[one], landmarks[one], np.ones((1, 66))
+    part = answer.map_frames(lambda values: values[:, one])
+    near = truth.map_frames(lambda values: values[:, one])
+    far = truth.map_frames(lambda values: values[:, one] + 1.0)
+    cold = refiner.follow(*marks, part)
+    for before, better in ((near, True), (far, False)):
+        warm = refiner.follow(*marks, part, before=before)
+        turn = [p.frame["rotation"].numpy() - near.frame["rotation"].numpy() for p in (warm, cold)]
+        assert (np.abs(turn[0]).max() < 0.2 * np.abs(turn[1]).max()) == better
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_read_from_landmarks_without_confidence(model, prior, person, method):
+    _, pictures, landmarks = person
+    refiner = Refiner(model, prior, RefinementSettings(method=method))
+    confidence = np.ones(landmarks.shape[:2])
+    confidence[1] = 0.0
+    answer = answer_of(model)
+    refined = []
+    for value in (np.nan, 0.0, 1e6):
+        landmarks = landmarks.copy()
+        landmarks[1] = value
+        refined.append(refiner.refine(pictures, landmarks, confidence, answer).energy)
+    assert refined[0] == refined[1] == refined[2]
+
+
+def test_what_is_not_finite_is_refused(model, prior, person):
+    _, pictures, landmarks = person
+    refiner = Refiner(model, prior)
+    confidence = np.ones(landmarks.shape[:2])
+    broken = landmarks.copy()
+    broken[0, 3] = np.nan
+    with pytest.raises(ValueError, match="landmarks that are not finite"):
+        refiner.refine(pictures, broken, confidence, answer_of(model))
+    with pytest.raises(ValueError, match="frames that are not finite"):
+        refiner.refine(pictures * np.nan, landmarks, confidence, answer_of(model))
+
+
+def test_one_frame_is_believed_less_than_several(model, prior, person):
+    _, pictures, landmarks = person
+    surer = dataclasses.replace(prior, identity_pooled=1e-6 * prior.identity_pooled)
+    refiner = Refiner(model, surer, RefinementSettings(method="landmarks"))
+    confidence = np.ones(landmarks.shape[:2])
+    moved = []
+    for count in (1, 2):
+        answer = answer_of(model).map_frames(lambda values, count=count: values[:, :count])
+        marks = landmarks[:count], confidence[:count]
+        identity = refiner.refine(pictures[:count], *marks, answer).parameters.identity
+        moved.append(np.abs(identity["shape"]).max())
+    assert moved[1] < 0.01 * moved[0]
 
 
 def test_priors_travel_as_arrays(prior):

@@ -141,6 +141,7 @@ class Follower:
         self, model: FaceReconstructor, face: Reconstruction, refiner: Refiner | None = None
     ):
         self._model, self._face, self._refiner = model, face, refiner
+        self._before = None
 
     def follow(
         self,
@@ -149,7 +150,7 @@ class Follower:
         confidence: np.ndarray,
         dense: np.ndarray | None = None,
     ) -> FaceParameters:
-        """Regresses frames, and refines them with the identity held.
+        """Regresses the next frames, and refines them with the identity held.
 
         They go through the network beside the frames that the identity is pooled over, but masked,
         so that the pooled identity does not see them: it stays the same over a video however it is
@@ -173,9 +174,9 @@ class Follower:
             return parameters
         answer = FaceParameters(identity=self._face.parameters.identity, frame=parameters.frame)
         frames = batch[0, count:].numpy()
-        return self._refiner.refine(
-            frames, landmarks, confidence, answer, dense, hold_identity=True
-        ).parameters
+        refined = self._refiner.follow(frames, landmarks, confidence, answer, dense, self._before)
+        self._before = refined.map_frames(lambda values: values[:, -1:])
+        return refined
 
 
 def _to_batch(crops: np.ndarray) -> tf.Tensor:

@@ -23,10 +23,8 @@ from fml_tf.xla import without_xla
 METHODS = ("landmarks", "photometric")
 """What an answer is refined by: landmarks, or landmarks and colours."""
 
-# Of an identity that is to stay as it is.
-_HELD = 1e12
-
-_MOST_FACE_VERTICES = 600
+# About how many vertices of the face are compared with the picture.
+_FACE_VERTICES = 600
 _LANDMARK_REACH, _COLOUR_REACH = 3.0, 2.0
 
 
@@ -88,9 +86,9 @@ class Refiner:
     """Refines answers of one model.
 
     The energy is that of a Gaussian about the network's answer (`prior`), robust distances to the
-    landmarks, and robust differences of colours on the visible face; one identity for all frames.
-    Minimised by Gauss-Newton with Levenberg's damping, of which a step is taken only where the
-    energy falls.
+    landmarks, and robust differences of colours on the face as far as it is visible in the
+    network's answer; one identity for all frames. Minimised by Levenberg-Marquardt, normals held
+    within a step, of which one is taken only where the energy falls.
 
     Args:
       model: answers.
@@ -107,7 +105,7 @@ class Refiner:
         self._model, self._prior, self._settings = model, prior, settings
         template = model.template
         face = np.flatnonzero(template.regions["face"])
-        face = face[:: max(1, round(len(face) / _MOST_FACE_VERTICES))]
+        face = face[:: max(1, round(len(face) / _FACE_VERTICES))]
         landmarks = np.concatenate(
             [template.landmark_vertices, template.contour_candidates.ravel()]
         )
@@ -129,36 +127,86 @@ class Refiner:
         confidence: np.ndarray,
         parameters: FaceParameters,
         dense: np.ndarray | None = None,
-        hold_identity: bool = False,
     ) -> Refinement:
         """Refines one person's answer.
 
         Args:
           frames: [M, S, S, 3] crops, sRGB in [0, 1].
-          landmarks: [M, 66, 2] crop px.
+          landmarks: [M, 66, 2] crop px; anything where the confidence is 0.
           confidence: [M, 66] in [0, 1].
           parameters: of `FaceReconstructor.encode`, B = 1.
           dense: [M, 468, 4] of a detector that has them, see `PreparedFrame`.
-          hold_identity: refine the frames alone.
+
+        Raises:
+          ValueError: pictures, or landmarks that are to be believed, are not finite.
         """
-        settings, prior = self._settings, self._prior
-        if self._dense is None:  # the points have no places on other templates
-            dense = None
-        anchored = None if dense is None else self._dense.anchored
-        evidence = _Evidence(frames, landmarks, confidence, dense, anchored)
+        prior = self._prior
+        evidence = self._gather(frames, landmarks, confidence, parameters, dense)
         precision = _inverse(prior.identity_pooled if len(frames) > 1 else prior.identity_single)
-        if hold_identity:
-            precision = _HELD * np.eye(len(precision))
-        point = self._evaluate(parameters, parameters, evidence, precision)
+        return self._minimise([parameters], parameters, evidence, precision)
+
+    def follow(
+        self,
+        frames: np.ndarray,
+        landmarks: np.ndarray,
+        confidence: np.ndarray,
+        parameters: FaceParameters,
+        dense: np.ndarray | None = None,
+        before: FaceParameters | None = None,
+    ) -> FaceParameters:
+        """Refines consecutive frames, one after the other, with the identity held.
+
+        Each starts from the refined frame before it where that fits better than the network's
+        answer.
+
+        Args:
+          frames, landmarks, confidence, parameters, dense: as of `refine`.
+          before: the refined frame before the first, M = 1.
+        """
+        refined = []
+        for m in range(len(frames)):
+            one = slice(m, m + 1)
+            answer = parameters.map_frames(lambda values, one=one: values[:, one])
+            points = None if dense is None else dense[one]
+            evidence = self._gather(frames[one], landmarks[one], confidence[one], answer, points)
+            starts = [answer]
+            if before is not None:
+                starts.append(FaceParameters(identity=answer.identity, frame=before.frame))
+            before = self._minimise(starts, answer, evidence).parameters
+            refined.append(before.frame)
+        joined = {name: tf.concat([f[name] for f in refined], axis=1) for name in refined[0]}
+        return FaceParameters(identity=parameters.identity, frame=joined)
+
+    def _gather(self, frames, landmarks, confidence, answer, dense):
+        anchored = None
+        if dense is not None and self._dense is not None:  # no places on other templates
+            anchored = self._dense.anchored
+        visible = self._decode(answer).visible
+        return _Evidence(frames, landmarks, confidence, visible, dense, anchored)
+
+    def _decode(self, parameters):
+        with without_xla():  # which would compile again for each M
+            return self._model.decode(parameters)
+
+    def _minimise(self, starts, answer, evidence, precision=None) -> Refinement:
+        """The least energy that is reached from the best of some starts.
+
+        Without a precision of the identity it is held.
+        """
+        settings, size = self._settings, self._model.identity_layout.size
+        free = slice(size if precision is None else 0, None)
+        precision = np.zeros((size, size)) if precision is None else precision
+        points = [self._evaluate(start, answer, evidence, precision) for start in starts]
+        point = min(points, key=lambda point: point.energy)
         energies, damping = [point.energy], 1e-3
         for _ in range(settings.most_steps):
-            matrix, gradient = self._system(point, parameters, evidence, precision)
-            taken = None
+            matrix, gradient = self._system(point, answer, evidence, precision)
+            step, taken = np.zeros_like(gradient), None
             while damping < 1e6 and taken is None:
                 damped = matrix + damping * np.diag(np.diag(matrix))
-                step = -scipy.linalg.solve(damped, gradient, assume_a="pos")
+                step[free] = -scipy.linalg.solve(damped[free, free], gradient[free], assume_a="pos")
                 moved = self._move(point.parameters, step)
-                trial = self._evaluate(moved, parameters, evidence, precision)
+                trial = self._evaluate(moved, answer, evidence, precision)
                 if trial.energy < point.energy:
                     taken, damping = trial, max(damping / 5, 1e-6)
                 else:
@@ -197,8 +245,7 @@ class Refiner:
         )
 
     def _evaluate(self, parameters, answer, evidence, precision) -> _Point:
-        with without_xla():  # which would compile again for each M
-            faces = self._model.decode(parameters)
+        faces = self._decode(parameters)
         identity, frame = self._differences(parameters, answer)
         energy = 0.5 * identity @ precision @ identity
         energy += 0.5 * np.einsum("mi,ij,mj", frame, self._frame_precision(), frame)
@@ -263,7 +310,7 @@ class Refiner:
         positions = tf.gather(faces.positions[..., m], self._face)
         observed = sample_bilinear(evidence.frames[m][None], positions[..., None])[..., 0].numpy()
         residual = tf.gather(faces.colours[..., m], self._face).numpy() - observed
-        visible = tf.gather(faces.visible[..., m], self._face).numpy()
+        visible = evidence.visible[self._face, m]
         variance = settings.colour_deviation**2
         energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _COLOUR_REACH)
         share = settings.colour_share * visible
@@ -366,17 +413,22 @@ class Refiner:
 class _Evidence:
     """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach."""
 
-    def __init__(self, frames, landmarks, confidence, dense, anchored):
+    def __init__(self, frames, landmarks, confidence, visible, dense, anchored):
         blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
         self.frames = tf.constant(np.stack(blurred))
         slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
         self.slopes = tf.constant(np.stack(slopes))
-        self.landmarks, self.confidence = np.float64(landmarks), np.float64(confidence)
+        self.confidence = np.float64(confidence)
+        self.landmarks = np.where(self.confidence[..., None] > 0, np.float64(landmarks), 0.0)
+        self.visible = visible.numpy()
         self.dense = self.depths = None
-        if dense is not None:
-            self.dense = np.float64(dense)
+        if anchored is not None:
+            self.dense = np.where(dense[..., 3:] > 0, np.float64(dense), 0.0)
             depths = self.dense[:, anchored, 2]
             self.depths = depths - depths.mean(axis=1, keepdims=True)
+        for name, values in vars(self).items():
+            if values is not None and not np.isfinite(values).all():
+                raise ValueError(f"nothing can be refined by {name} that are not finite")
 
 
 def _slope(picture, across, down):
