@@ -7,9 +7,12 @@ import pytest
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
+from fml_tf.losses.expression import ExpressionLoss
+from fml_tf.losses.landmark import LandmarkLoss
 from fml_tf.losses.landmark_fit import Fit, LandmarkFit, LandmarkFitLoss
+from fml_tf.losses.smoothness import SmoothnessLoss
 from fml_tf.models.building import build_model
-from fml_tf.rendering.pose import rotation_matrix
+from fml_tf.rendering.pose import rotation_matrix, rotation_vector
 from fml_tf.structures import FaceParameters, MultiFrameBatch
 from fml_tf.training.initial_bases import set_initial_bases
 
@@ -117,6 +120,35 @@ def test_a_fit_finds_the_landmarks_from_afar(model, fitter, known):
     before = errors_px(fitter, model, batch, start).mean()
     after = [errors_px(fitter, model, batch, run(fitter, batch, start, n)).mean() for n in (1, 4)]
     assert after[0] < 0.4 * before and after[1] < 0.2 * after[0]
+
+
+def test_it_ends_where_the_papers_terms_are_least(model, fitter, known):
+    rng = np.random.default_rng(3)
+    landmarks = known[1].landmarks.numpy()
+    batch = batch_of(landmarks + rng.normal(size=landmarks.shape))
+    sigma = tf.constant(model.expression_basis.sigma, tf.float32)
+    losses = [LandmarkLoss(model), SmoothnessLoss(model), ExpressionLoss(model)]
+    start = fitter.start(parameters_of(model, rng, size=0.0))
+    end = run(fitter, batch, start, 12)
+    moved = (end.shape, end.expression)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(moved)
+        shape, expression = moved
+        frames = (PEOPLE, FRAMES, -1)
+        parameters = FaceParameters(
+            identity={"shape": shape, "albedo": tf.zeros((PEOPLE, 4))},
+            frame={
+                "rotation": tf.reshape(rotation_vector(end.rotation), frames),
+                "translation": tf.reshape(end.translation, frames),
+                "expression": tf.reshape(expression * sigma, frames),
+                "illumination": tf.zeros((PEOPLE, FRAMES, 9, 3)),
+            },
+        )
+        faces = model.decode(parameters)
+        values = [loss(batch, parameters, faces).value for loss in losses]
+        total = values[0] + 2e-3 * values[1] + 1e-4 * values[2]
+    for one, all_of_them in zip(tape.gradient(values[0], moved), tape.gradient(total, moved)):
+        assert tf.norm(all_of_them) < 0.02 * tf.norm(one)
 
 
 def test_people_do_not_touch_each_other_and_masked_frames_nobody(model, fitter, known):

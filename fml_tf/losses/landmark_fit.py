@@ -14,7 +14,7 @@ from fml_tf.rendering.pose import rotation_matrix
 from fml_tf.structures import FaceParameters, MultiFrameBatch
 
 # Of the energy that is minimised, beside 1 for the landmarks in squared crop widths.
-_SMOOTHNESS = 1e-3
+_SMOOTHNESS = 2e-3
 _EXPRESSION = 1e-4
 _ITERATIONS = 2
 _DAMPING = 1e-6
@@ -91,15 +91,15 @@ class LandmarkFit:
         )
 
     def linear_shape(self):
-        """S [P, 3, g], mm of the P vertices, and the smoothness term's Hessian [g, g]."""
+        """S [P, 3, g], mm of the P vertices, and half the smoothness term's Hessian [g, g]."""
         face_model = self._model.face_model
         nodes = face_model.orthogonal_complement(face_model.shape_basis.value)
         size = nodes.shape[1]
         nodes = tf.reshape(nodes, (face_model.num_nodes, 3 * size))
         ends = (tf.gather(nodes, self._edges[:, end]) for end in (0, 1))
         differences = tf.reshape(tf.subtract(*ends), (-1, size))
-        hessian = 4.0 * _SMOOTHNESS * tf.matmul(differences, differences, transpose_a=True)
-        return tf.reshape(self._skinning @ nodes, (-1, 3, size)), hessian
+        half_hessian = 2.0 * _SMOOTHNESS * tf.matmul(differences, differences, transpose_a=True)
+        return tf.reshape(self._skinning @ nodes, (-1, 3, size)), half_hessian
 
     def vertices(self, shapes, fit: Fit):
         """Neutral [P, 3, B], displaced by [P, 3, N], turned and displaced [P, 3, N], mm."""
