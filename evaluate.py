@@ -48,7 +48,7 @@ from fml_tf.evaluation.runner import RESULTS_FILE, open_output, run_cases
 from fml_tf.files.atomic import write_json, write_text
 from fml_tf.files.folders import probe_directory
 from fml_tf.models.saving import load_model, model_hash
-from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS
+from fml_tf.preprocessing.landmark_detectors import LANDMARK_DETECTORS, installed_landmark_detector
 
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _PACKAGES = (
@@ -233,7 +233,7 @@ def evaluate(options: flags.FlagValues) -> dict:
         "dataset": protocol.name,
         "settings": dict(protocol.settings),
         "predictor": predictor,
-        "landmark_detector": options.landmark_detector,
+        "landmark_detector": installed_landmark_detector(options.landmark_detector),
     }
     compared = options.compare and read_results(options.compare, protocol)
     # What results.json leaves out: it is the same wherever the same data lies.

@@ -5,8 +5,9 @@
 A list is data: a `title`, a `text`, the flags of `train.py` that all runs have (`common`), and
 for each `[[run]]` a `name`, the `config` that it starts from, `what` it is in words, and further
 `flags`. Runs lie in runs/experiments/LIST/NAME. What was finished before is not run again, and a
-run that was cut resumes. The table goes to docs/results/LIST.md after each run; its figures are
-those of the runs' `metrics.json`, on people of the split 'test'.
+run that was cut resumes; a run of other flags than the list has now is refused. The table goes to
+docs/results/LIST.md after each run; its figures are those of the runs' `metrics.json`, on people of
+the split 'test'.
 """
 
 import itertools
@@ -23,13 +24,13 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from fml_tf.command_line import one_line_errors
-from fml_tf.files.atomic import write_text
+from fml_tf.files.atomic import write_json, write_text
 
 _LIST = flags.DEFINE_string("list", None, "TOML file of the trainings.", required=True)
 _RUNS = flags.DEFINE_string("runs_dir", "runs/experiments", "Where the runs lie.")
 _DOCS = flags.DEFINE_string("docs_dir", "docs/results", "Where the tables go.")
 
-METRICS = "metrics.json"
+METRICS, SETTINGS = "metrics.json", "experiment.json"
 # Column, key of `metrics.json`, digits.
 _COLUMNS = (
     ("R², M = 1", "shape_r2_m1", 3),
@@ -59,29 +60,40 @@ def read_list(path: pathlib.Path) -> dict:
         for key, given in itertools.product(keys, tables):
             if key not in given:
                 raise ValueError(f"{path}: {key!r} is missing in {given}")
+    if not content["run"]:
+        raise ValueError(f"{path}: no [[run]]")
     names = [run["name"] for run in content["run"]]
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: two runs have one name")
     return content
 
 
-def command_of(content: dict, run: dict) -> list[str]:
+def command_of(content: dict, run: dict, runs: pathlib.Path) -> list[str]:
     """The flags of `train.py` for a run."""
-    return [f"--flagfile={run['config']}", *content["common"], *run.get("flags", ())]
+    flags_of_run = [*content["common"], *run.get("flags", ())]
+    return [f"--flagfile={run['config']}", *flags_of_run, f"--output_dir={runs / run['name']}"]
 
 
 def run_all(content: dict, runs: pathlib.Path, table: pathlib.Path, train: Sequence[str]) -> None:
     """Trains what is not yet trained, and writes the table after each.
 
     Raises:
-      ValueError: a training failed.
+      FileNotFoundError: no such config.
+      ValueError: a training failed, or what lies in a run's folder has other flags.
     """
     for run in content["run"]:
-        folder = runs / run["name"]
+        folder, command = runs / run["name"], command_of(content, run, runs)
+        settings = {"flags": command, "config": pathlib.Path(run["config"]).read_text("utf-8")}
+        if not (folder / SETTINGS).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / SETTINGS, settings)
+        elif json.loads((folder / SETTINGS).read_text("utf-8")) != settings:
+            raise ValueError(
+                f"{folder}: was trained with other flags; remove it, or rename the run"
+            )
         if not (folder / METRICS).is_file():
             print(f"\n{run['name']}", flush=True)
-            command = [*train, *command_of(content, run), f"--output_dir={folder}"]
-            if subprocess.run(command, check=False).returncode:
+            if subprocess.run([*train, *command], check=False).returncode:
                 raise ValueError(f"{run['name']}: the training failed; its output is above")
         table.parent.mkdir(parents=True, exist_ok=True)
         write_text(table, table_of(content, runs))
@@ -92,7 +104,7 @@ def table_of(content: dict, runs: pathlib.Path) -> str:
     lines = [f"# {content['title']}", "", content["text"].strip(), ""]
     lines += ["| run | " + " | ".join(name for name, *_ in _COLUMNS) + " |"]
     lines += ["| --- |" + " --- |" * len(_COLUMNS)]
-    commands = []
+    commands, versions = [], {}
     for run in content["run"]:
         path = runs / run["name"] / METRICS
         if not path.is_file():
@@ -103,9 +115,13 @@ def table_of(content: dict, runs: pathlib.Path) -> str:
             f"{metrics[key]:.{digits}f}" if key in metrics else "–" for _, key, digits in _COLUMNS
         ]
         lines.append(f"| {run['what']} | " + " | ".join(cells) + " |")
-        commands.append(f"python train.py {shlex.join(command_of(content, run))}")
-    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
-    lines += ["", f"{os.cpu_count()} processors ({platform.machine()}); {versions}.", ""]
+        commands.append(f"python train.py {shlex.join(command_of(content, run, runs))}")
+        used = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
+        versions.setdefault(used, []).append(run["name"])
+    lines.append("")
+    for used, names in versions.items():
+        lines.append(f"- {', '.join(names)}: {used}.")
+    lines += [f"- {os.cpu_count()} processors ({platform.machine()}).", ""]
     return "\n".join([*lines, "```", *commands, "```", ""])
 
 
@@ -113,7 +129,7 @@ def main(argv) -> None:
     """Reads the list and runs it."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    with one_line_errors("experiments", ValueError):
+    with one_line_errors("experiments"):
         path = pathlib.Path(_LIST.value)
         content = read_list(path)
         table = pathlib.Path(_DOCS.value) / f"{path.stem}.md"

@@ -155,7 +155,8 @@ class TrainConfig:
     initial_bases: str = _field(
         "random",
         "Where Θs and Θa start: at random (paper), or (ours) as principal components, of smooth "
-        "random changes of the template, or of the training people, where these are known.",
+        "random changes of the template, or of the training people, where these are known. Not "
+        "with --initial_checkpoint.",
         choices=("random", "smooth", "people"),
     )
     pretrain_steps: int = _field(

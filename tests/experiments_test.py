@@ -27,8 +27,14 @@ def write_list(path, *runs, **changes):
     content = {"title": '"Two"', "text": '"Words."', "common": '["--joint_steps=7"]', **changes}
     lines = [f"{key} = {value}" for key, value in content.items()]
     for name, flags in runs:
-        lines += ["[[run]]", f'name = "{name}"', f'what = "run {name}"', 'config = "c.cfg"']
+        lines += [
+            "[[run]]",
+            f'name = "{name}"',
+            f'what = "run {name}"',
+            f'config = "{path.parent}/c.cfg"',
+        ]
         lines += [f"flags = {json.dumps(flags)}"]
+    (path.parent / "c.cfg").write_text("--batch_size=4")
     path.write_text("\n".join(lines))
     return read_list(path)
 
@@ -49,7 +55,20 @@ def test_runs_once_and_says_what_was_run(tmp_path, train):
     text = table.read_text()
     assert "| run a | 0.250 | – | – | – | – | – | 9 | 2 |" in text
     assert "| run b | 0.250 | – | – | – | – | – | 7 | 2 |" in text
-    assert "python train.py --flagfile=c.cfg --joint_steps=7 --joint_steps=9" in text
+    flags = f"--joint_steps=7 --joint_steps=9 --output_dir={tmp_path}/runs/a"
+    assert f"python train.py --flagfile={tmp_path}/c.cfg {flags}" in text
+    assert "- a, b: fml_tf 9." in text
+
+
+def test_what_was_run_with_other_flags_is_refused(tmp_path, train):
+    run_all(write_list(tmp_path / "l.toml", ("a", [])), tmp_path, tmp_path / "l.md", train)
+    changed = write_list(tmp_path / "l.toml", ("a", ["--joint_steps=9"]))
+    with pytest.raises(ValueError, match="a: was trained with other flags"):
+        run_all(changed, tmp_path, tmp_path / "l.md", train)
+    again = write_list(tmp_path / "l.toml", ("a", []))
+    (tmp_path / "c.cfg").write_text("--batch_size=5")
+    with pytest.raises(ValueError, match="a: was trained with other flags"):
+        run_all(again, tmp_path, tmp_path / "l.md", train)
 
 
 def test_a_failed_training_is_named_and_the_finished_ones_are_kept(tmp_path, train):
@@ -69,6 +88,12 @@ def test_a_bad_list_is_refused(tmp_path, change, message):
         write_list(tmp_path / "l.toml", ("a", []), ("a", []), **change)
 
 
+def test_a_list_of_nothing_is_refused(tmp_path):
+    (tmp_path / "l.toml").write_text('title = "x"\ntext = "x"\ncommon = []\nrun = []\n')
+    with pytest.raises(ValueError, match=r"no \[\[run\]\]"):
+        read_list(tmp_path / "l.toml")
+
+
 def test_a_list_without_a_title_is_refused(tmp_path):
     (tmp_path / "l.toml").write_text('text = "x"\ncommon = []\nrun = []\n')
     with pytest.raises(ValueError, match="'title' is missing"):
@@ -80,4 +105,4 @@ def test_lists_of_the_project_name_configs_that_there_are(path):
     content = read_list(path)
     for run in content["run"]:
         assert (ROOT / run["config"]).is_file()
-        assert command_of(content, run)[0] == f"--flagfile={run['config']}"
+        assert command_of(content, run, ROOT)[0] == f"--flagfile={run['config']}"

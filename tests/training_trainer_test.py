@@ -145,6 +145,8 @@ def test_training_starts_from_another_runs_weights(whole_run, tmp_path):
         config = dataclasses.replace(RUN, initial_checkpoint=str(output_dir))
         strategy = make_strategy("none")
         Trainer(other, config, FakeBuilder(), str(tmp_path), strategy).restore()
+    with pytest.raises(ValueError, match="give one of the two"):
+        _trainer(tmp_path / "a", initial_checkpoint=str(output_dir), initial_bases="smooth")
     with pytest.raises(FileNotFoundError, match="holds no model"):
         _trainer(tmp_path / "b", initial_checkpoint=str(tmp_path / "none")).restore()
 

@@ -38,7 +38,8 @@ class SymmetricFields:
     def field(self, heights: np.ndarray, signs: Sequence[float]) -> np.ndarray:
         """Values [..., V, k] of fields.
 
-        Where a point does not reach its mirror image, each component has the kernels' variance.
+        Where a point does not reach its mirror image, each component has the kernels' variance;
+        where the two are one, up to twice that: so of a kernel of infinite reach.
 
         Args:
           heights: [..., W, k] standard normal.

@@ -20,7 +20,7 @@ class AnswerPrior:
       identity_pooled: [Z, Z], of identities from several.
       expression: [b, b], of frames.
       landmark_px: [66], robust standard deviation of detected landmarks about true ones, crop px.
-      num_people: that they are measured on.
+      num_people: that they are measured on; a record, on which nothing depends.
     """
 
     identity_single: np.ndarray

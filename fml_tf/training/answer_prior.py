@@ -51,7 +51,7 @@ def measure_prior(
     encode = tf.function(model.encode, reduce_retracing=True)
 
     def identity_error(identity, shape, albedo):
-        """What is missing in an answer [Z], and the scale of the truth's alignment with it."""
+        """What is missing in an answer [Z], and the truth's alignment with it."""
         answer = model.face_model.identity(identity)
         vertices, colours = (
             tf.gather(values, face)[..., 0].numpy()
@@ -59,7 +59,7 @@ def measure_prior(
         )
         aligned = procrustes(shape, vertices)
         missing = [aligned.apply(shape) - vertices, _MM_OF_ALBEDO * (albedo - colours)]
-        return of_identity.solve(np.concatenate(missing).ravel()), aligned.scale
+        return of_identity.solve(np.concatenate(missing).ravel()), aligned
 
     errors = {"identity_single": [], "identity_pooled": [], "expression": []}
     landmark_errors = []
@@ -73,13 +73,14 @@ def measure_prior(
         shape = truth.neutral_shape[0].numpy().astype(np.float64)[face]
         albedo = truth.albedo[0].numpy()[face]
 
-        error, scale = identity_error(pooled.identity, shape, albedo)
+        error, aligned = identity_error(pooled.identity, shape, albedo)
         errors["identity_pooled"].append(error)
         for m in range(num_frames):
             identity = {name: values[m : m + 1] for name, values in singles.identity.items()}
             errors["identity_single"].append(identity_error(identity, shape, albedo)[0])
             activations = truth.blendshape_activations[0, m].numpy()
-            moved = scale * np.tensordot(activations, template.blendshapes[:, face], axes=1)
+            moved = np.tensordot(activations, template.blendshapes[:, face], axes=1)
+            moved = aligned.apply(shape + moved) - aligned.apply(shape)
             answer = pooled.expression[0, m].numpy() / model.expression_basis.sigma
             moved -= linear.expression @ answer
             errors["expression"].append(of_expression.solve(moved.ravel()))

@@ -157,6 +157,11 @@ class Trainer:
             model = build_model(config)
             set_initial_bases(model.face_model, self.config.initial_bases, self.builder)
             return model
+        if source != last and self.config.initial_bases != "random":
+            raise ValueError(
+                f"--initial_bases={self.config.initial_bases}: the bases are those of "
+                f"--initial_checkpoint={source}; give one of the two"
+            )
         check_same_model(source, config)
         return load_model(source, config.rendering_backend, config.compute_dtype)
 

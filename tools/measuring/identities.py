@@ -22,7 +22,7 @@ from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.geometry.alignment import aligned_rmse
 from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
-from fml_tf.reconstruction.reconstruction import reconstruct
+from fml_tf.reconstruction.reconstruction import make_refiner, reconstruct, reconstruct_frames
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of folders of photos.", required=True)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
@@ -30,6 +30,8 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
 
 def in_order(distances: np.ndarray, same: np.ndarray) -> float:
     """Share of triples (photo, another of its person, one of another person) in the right order.
+
+    The mean over the photos of which there are such, each counting once.
 
     Args:
       distances: [N, N] between photos.
@@ -48,27 +50,30 @@ def main(argv):
     """Prints a row for each method and measure."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    with one_line_errors("identities", ValueError):
+    with one_line_errors("identities"):
         measure(pathlib.Path(_PHOTOS.value))
 
 
 def measure(root: pathlib.Path) -> None:
     """Reconstructs all photos and prints the table."""
     photos = sorted(path for path in root.glob("*/*") if path.is_file())
+    if not photos:
+        raise FileNotFoundError(f"{root}: holds no folder with photos")
     model, detector = load_model(_CHECKPOINT.value), make_landmark_detector()
     methods = ("none",) if model.prior is None else ("none", "photometric")
+    refiners = {method: make_refiner(model, method) for method in methods}
     face = np.flatnonzero(model.template.regions["face"])
     found = {method: [] for method in methods}
     people = []
     for photo in tqdm(photos, "photos", unit="photo"):
         try:
-            faces = [reconstruct(photo, model, detector=detector, refine=m).faces for m in methods]
+            frames = reconstruct(photo, model, detector=detector, refine="none").frames
         except ValueError as error:
             logging.warning("skipped: %s", error)
             continue
         people.append(photo.parent.name)
-        for method, decoded in zip(methods, faces):
-            identity = decoded.identity
+        for method, refiner in refiners.items():
+            identity = reconstruct_frames(model, frames, refiner).faces.identity
             values = (identity.neutral_vertices, identity.albedo)
             found[method].append([v.numpy()[face, :, 0] for v in values])
     people = np.array(people)

@@ -18,6 +18,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from datasets import synthetic_faces
+from fml_tf.command_line import one_line_errors
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.geometry.alignment import aligned_rmse, procrustes
@@ -26,6 +27,7 @@ from fml_tf.models.face_models.people_bases import similarity_moves
 from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.face_mesh import DenseFace
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
+from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.preprocessing.prepare import dense_evidence
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.refinement.refiner import METHODS, RefinementSettings, Refiner
@@ -46,19 +48,25 @@ _DENSE = flags.DEFINE_bool(
 
 
 def variants() -> dict[str, RefinementSettings]:
-    """The default settings, and those that the flags change, by name."""
+    """The default settings, and those that the flags change, by name.
+
+    Raises:
+      ValueError: no such setting, or no number.
+    """
     default = RefinementSettings()
     found = {method: dataclasses.replace(default, method=method) for method in METHODS}
     for text in _SETTINGS.value:
-        name, values = text.split("=")
+        name, _, values = text.partition("=")
+        kind = type(getattr(default, name, None))
+        if kind not in (float, int):
+            raise ValueError(f"--settings={text}: {name} is no number of RefinementSettings")
         for value in values.split(","):
-            found[f"{name}={value}"] = dataclasses.replace(default, **{name: float(value)})
+            found[f"{name}={value}"] = dataclasses.replace(default, **{name: kind(value)})
     return found
 
 
-def dense_points(frames: np.ndarray) -> np.ndarray | None:
+def dense_points(frames: np.ndarray, detector: LandmarkDetector) -> np.ndarray | None:
     """[M, 468, 4] as `Refiner.refine` takes them; None where a face is not found."""
-    detector = make_landmark_detector("mediapipe")
     found = []
     for frame in frames:
         faces = detector.detect(np.uint8(np.round(255 * frame)))
@@ -101,14 +109,28 @@ def main(argv):
     """Prints a row for each M and variant."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    with one_line_errors("refinement"):
+        measure()
+
+
+def measure():
+    """Measures all variants on the same people.
+
+    Raises:
+      ValueError: a flag that cannot be used, or a model that cannot be refined.
+    """
     model = load_model(_CHECKPOINT.value)
-    builder = synthetic_faces.build(_DATA_DIR.value, _DATASET.value)
+    if model.prior is None or model.training_mean is None:
+        raise ValueError(f"--checkpoint={_CHECKPOINT.value}: was not trained on synthetic_faces")
+    counts = [int(count) for count in _NUM_FRAMES.value]
+    detector = make_landmark_detector("mediapipe") if _DENSE.value else None
     refiners = {name: Refiner(model, model.prior, value) for name, value in variants().items()}
+    builder = synthetic_faces.build(_DATA_DIR.value, _DATASET.value)
     open_template, template = load_makehuman("4k"), model.template
     face = np.flatnonzero(open_template.regions["face"])
     linear, mean = LinearFace.of(model, face), template.mean_shape[face].astype(np.float64)
     rows = collections.defaultdict(list)
-    examples = evaluation_examples(builder, _SPLIT.value, 4)
+    examples = evaluation_examples(builder, _SPLIT.value, max(counts))
     for batch, _ in tqdm(itertools.islice(examples, _NUM_PEOPLE.value), total=_NUM_PEOPLE.value):
         truth = batch.truth
         shape = truth.neutral_shape[0].numpy()[face]
@@ -118,12 +140,12 @@ def main(argv):
         rows["", "training mean"].append((aligned_rmse(model.training_mean[face], shape), *unknown))
         nearest = nearest_shape(linear, shape, mean)
         rows["", "nearest in the face model"].append((aligned_rmse(nearest, shape), *unknown))
-        for count in map(int, _NUM_FRAMES.value):
+        for count in counts:
             frames = batch.frames[:, :count]
             pictures = frames[0].numpy()
             marks = (values[0, :count] for values in (batch.landmarks, batch.landmark_confidence))
             marks = [values.numpy() for values in marks]
-            dense = dense_points(pictures) if _DENSE.value else None
+            dense = dense_points(pictures, detector) if detector else None
             answer = model.encode(frames, tf.ones((1, count), tf.bool))
             found = {"network": answer}
             for name, refiner in refiners.items():

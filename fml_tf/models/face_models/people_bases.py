@@ -45,7 +45,8 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
     if shapes.shape[1:] != template.mean_shape.shape:
         raise ValueError(
             f"people of {shapes.shape[1]} vertices do not fit the template's "
-            f"{template.num_vertices}: take --template_resolution=4k"
+            f"{template.num_vertices}: those of synthetic_faces are in correspondence with "
+            "--template=makehuman --template_resolution=4k alone"
         )
     face = template.regions["face"]
     weights = np.where(face, 1.0, np.where(pockets(template), 0.0, _ELSEWHERE))
@@ -56,7 +57,8 @@ def people_bases(model: GraphFaceModel, shapes: np.ndarray, albedos: np.ndarray)
     moves = similarity_moves(template.mean_shape, weights)
     nodes = _nodes_of(model, displacements / model.length_unit_mm, weights, moves)
     # Components of what the face shows: the scalp's say is as small as in the fit.
-    shown = (model.graph.skinning_matrix() @ _by_node(nodes)).reshape(len(face), -1, len(nodes))
+    by_node = nodes.T.reshape(-1, 3 * len(nodes))  # [G, 3n]
+    shown = (model.graph.skinning_matrix() @ by_node).reshape(len(face), -1, len(nodes))
     shape = nodes.T @ _directions(shown, weights, model.config.shape_size, moves)
 
     mean = albedos.mean(axis=0)
@@ -97,12 +99,6 @@ def _nodes_of(model: GraphFaceModel, displacements, weights, moves) -> np.ndarra
     normal = shown.T @ shown
     normal += _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
     return (free @ scipy.linalg.solve(normal, shown.T @ targets, assume_a="pos")).T
-
-
-def _by_node(nodes) -> np.ndarray:
-    """[n, 3G] → [G, 3n]."""
-    count = len(nodes)
-    return nodes.T.reshape(-1, 3, count).reshape(-1, 3 * count)
 
 
 def _directions(samples, weights, count: int, moves=None) -> np.ndarray:
