@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from fml_tf.files.images import read_image
-from fml_tf.preprocessing.landmarks import DlibLandmarkDetector
+from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.rendering.camera import PerspectiveCamera
 from fml_tf.rendering.rasterizer import interpolate, rasterize
 from fml_tf.rendering.sampling import sample_bilinear
@@ -107,7 +107,7 @@ def find_scan_landmarks(scan: TexturedScan) -> np.ndarray:
     centre, extent = (low + high) / 2.0, float((high - low).max())
     camera = PerspectiveCamera(_FOCAL_LENGTH * _SIZE, _SIZE, _SIZE)
     away = np.array([0.0, 0.0, _FOCAL_LENGTH * extent / _FILLED])
-    detector = DlibLandmarkDetector()
+    detector = make_landmark_detector()
     for yaw in _YAWS:
         turn = Rotation.from_euler("y", yaw, degrees=True)
         picture, points = render_scan(scan, turn.apply(scan.vertices - centre) - away, camera)
