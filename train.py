@@ -76,13 +76,14 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
     # Clips of one person are not split.
     final = "test" if "test" in builder.info.splits else "train"
 
-    def measure(split: str) -> dict:
+    def measure(split: str) -> tuple[dict, list[float]]:
+        """Figures of a split, and an error of each of its examples."""
         validator = Validator(trainer.model, trainer.objective, builder, split, config.num_frames)
-        return {**validator.run(progress=True), "split": split}
+        return {**validator.run(progress=True), "split": split}, validator.errors
 
     if trainer.is_chief and config.initial_checkpoint and trainer.restore() == 0:
         # Test people are for the end alone, unless there are no others that it can compare with.
-        before = measure("validation" if "validation" in builder.info.splits else final)
+        before, _ = measure("validation" if "validation" in builder.info.splits else final)
         write_json(os.path.join(output_dir, "metrics_before.json"), before)
     trainer.run(start)
     trained = time.monotonic()
@@ -90,8 +91,9 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         return {}
     trainer.load_best()
     trainer.measure_prior()
+    figures, errors = measure(final)
     metrics = {
-        **measure(final),
+        **figures,
         "seconds": trainer.seconds.numpy().item() + time.monotonic() - trained,
         "steps": trainer.schedule.total_steps,
         "versions": {
@@ -103,7 +105,7 @@ def train(model_config: ModelConfig, config: TrainConfig, output_dir: str) -> di
         },
     }
     write_json(os.path.join(output_dir, "metrics.json"), metrics)
-    write_report(output_dir, trainer, builder, final, metrics)
+    write_report(output_dir, trainer, builder, metrics, errors)
     return metrics
 
 

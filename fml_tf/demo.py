@@ -27,9 +27,9 @@ from fml_tf.models.saving import CHECKPOINT_HELP, load_model
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
 from fml_tf.preprocessing.landmarks import LandmarkDetector
 from fml_tf.reconstruction.inputs import is_video
-from fml_tf.reconstruction.output import face_glb
 from fml_tf.reconstruction.reconstruction import reconstruct
-from fml_tf.reconstruction.viewer import viewer_page
+from fml_tf.viewer.glb import face_glb
+from fml_tf.viewer.page import viewer_page
 
 MAX_FILES = 20
 MAX_FILE_SIZE = "200mb"
@@ -57,7 +57,8 @@ def viewer_of(paths: Sequence[str], model: FaceReconstructor, detector: Landmark
                 raise ValueError(f"{path} is a clip: give it alone, or photos only")
     source = paths[0] if len(paths) == 1 else paths
     person = reconstruct(source, model, max_frames=MAX_FRAMES, detector=detector)
-    return viewer_page(person, model, face_glb(person, model))
+    glb = face_glb(person.faces.identity, model.template)
+    return viewer_page(model, person.parameters, person.frames.names, person.frames.crops, glb)
 
 
 def build_page(model: FaceReconstructor, detector: LandmarkDetector) -> gradio.Blocks:

@@ -1,6 +1,7 @@
 """evaluate.py on a tiny synthetic data set, with an untrained model and with meshes from files."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -177,7 +178,11 @@ def test_a_whole_run_twice_and_goes_on(run, tmp_path, capsys, monkeypatch):
     assert {p.name for p in out.iterdir()} >= {"results.json", "results.md", "report.html"}
     assert {p.name for p in (out / "pictures").iterdir()} == {
         "cumulative.png", "heat_maps.png", "best.png", "median.png", "worst.png",
+        "best.html", "median.html", "worst.html",
     }  # fmt: skip
+    assert 'href="pictures/worst.html"' in (out / "report.html").read_text()
+    (data,) = re.findall(r'id="data">(.*?)</script>', (out / "pictures" / "best.html").read_text())
+    assert len(json.loads(data)["frames"]) == 2
     first = results(out)
     assert list(first["methods"]) == ["mean face", "pooled 1", "averaged 2", "pooled 2"]
     assert first["methods"]["pooled 1"]["trials"] == 4 and len(first["cases"]) == 2

@@ -1,6 +1,8 @@
 """Validation: figures of known models, the best model kept, a stage ended by its criterion."""
 
 import dataclasses
+import json
+import re
 import types
 
 import numpy as np
@@ -14,6 +16,7 @@ from fml_tf.losses.objective import PAPER_WEIGHTS, build_objective
 from fml_tf.models.building import build_model
 from fml_tf.models.saving import BEST, load_model, read_description
 from fml_tf.synthesis.generator import FaceGenerator, FrameSettings
+from fml_tf.training.report import write_report
 from fml_tf.training.trainer import Trainer, make_strategy
 from fml_tf.training.validation import Validator
 
@@ -132,6 +135,23 @@ def test_the_best_model_is_kept_and_a_stage_ends_by_its_criterion(builder, tmp_p
     resumed = Trainer(MODEL, config, builder, str(tmp_path), make_strategy("none"))
     assert resumed.restore() == 6 and resumed.schedule.ends[0] == 2
     assert resumed._best == pytest.approx(min(totals))
+
+
+def test_the_report_shows_the_best_and_the_worst_in_3d(builder, tmp_path):
+    config = dataclasses.replace(RUN, pretrain_steps=0, joint_steps=1, finetune_steps=0)
+    trainer = Trainer(MODEL, config, builder, str(tmp_path), make_strategy("none"))
+    trainer.run()
+    trainer.validator.run()
+    errors = trainer.validator.errors
+    truths = builder.examples["neutral_shape"]
+    assert len(errors) == len(truths) == 3
+    metrics = {"split": "validation", "num_examples": 3}
+    write_report(str(tmp_path), trainer, builder, metrics, errors, num_people=1)
+    report = (tmp_path / "report.html").read_text()
+    for rank, error in (("best", min(errors)), ("worst", max(errors))):
+        assert f'<a href="{rank}.html">{rank}</a>\n({error:.2f} mm)' in report
+        (data,) = re.findall(r'id="data">(.*?)</script>', (tmp_path / f"{rank}.html").read_text())
+        assert len(json.loads(data)["frames"]) == 2
 
 
 def test_bases_start_from_the_people_and_the_prior_is_kept_with_the_model(builder, tmp_path):

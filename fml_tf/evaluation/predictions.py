@@ -1,7 +1,7 @@
 """What is scored: faces that a model, or any other method, made of a case's frames."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -92,12 +92,15 @@ class Prediction:
       left_out: names of the frames that were not used, having no usable face.
       draw: pictures [H, W, 3] uint8 of frame m of M by name (`render_frame_pictures`), of our own
         model only.
+      view: the page of `viewer_page` that shows the M frames, given their names, of our own model
+        only.
     """
 
     shape: Shape
     fit: FaceFit | None = None
     left_out: tuple[str, ...] = ()
     draw: Callable[[int], dict[str, np.ndarray]] | None = None
+    view: Callable[[Sequence[str]], str] | None = None
 
     def expressive(self, frame: int) -> Shape:
         """The face with the expression of a frame, model space; the neutral one without `fit`."""

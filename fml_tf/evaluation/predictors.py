@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
+from fml_tf.files.images import to_bytes
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
 from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor, hold_at_mean
 from fml_tf.preprocessing.faces import FaceBox
@@ -25,6 +26,8 @@ from fml_tf.refinement.refiner import Refiner
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
 from fml_tf.template.makehuman import load_makehuman
+from fml_tf.viewer.glb import face_glb
+from fml_tf.viewer.page import viewer_page
 from fml_tf.xla import without_xla
 
 TRAINING_MEAN = "training mean"
@@ -258,6 +261,13 @@ class ModelPredictor:
             ),
             draw=lambda m: render_frame_pictures(
                 batch[0, m].numpy(), faces, m, 0, template, model.camera, model.backend
+            ),
+            view=lambda names: viewer_page(
+                model,
+                parameters,
+                names,
+                to_bytes(batch[0].numpy()),
+                face_glb(faces.identity, template),
             ),
         )
 

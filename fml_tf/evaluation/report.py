@@ -26,8 +26,9 @@ border-bottom:1px solid #ccc;text-align:left}li{margin:.2em 0}</style>
 </{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{% endfor %}</tr>{% endfor %}
 </table>{% elif block.kind == "list" %}<ul>{% for item in block.entries %}<li>{{ item }}</li>
 {% endfor %}</ul>{% else %}<p>{{ block.text }}</p>{% endif %}{% endfor %}
-{% for title, data in pictures %}<h2>{{ title }}</h2>
-<img alt="{{ title }}" src="data:image/png;base64,{{ data }}">{% endfor %}</html>
+{% for title, data, page in pictures %}<h2>{{ title }}</h2>
+<img alt="{{ title }}" src="data:image/png;base64,{{ data }}">
+{% if page %}<p><a href="{{ page }}">in 3D</a></p>{% endif %}{% endfor %}</html>
 """
 
 
@@ -40,7 +41,8 @@ def write_pictures(
     """Draws curve, heat maps and the last method's best, median and worst case.
 
     Returns:
-      The files by their titles, in the order of the report.
+      The files by their titles, in the order of the report. Beside a picture of a case lies the
+      page of its name that shows it in 3D, where our own model made it.
     """
     folder = output_dir / PICTURE_FOLDER
     folder.mkdir(exist_ok=True)
@@ -82,7 +84,9 @@ def write_pictures(
         for rank, name in chosen.items():
             trials = result["cases"][name][method.name]
             trial = _nearest(trials, measure.name, figures[name])
-            sheet = _sheet(protocol, method, name, trial, limit)
+            sheet, page = _case(protocol, method, name, trial, limit)
+            if page is not None:
+                write_text(folder / f"{rank}.html", page)
             if sheet is not None:
                 figure = f"{figures[name]:.2f} {measure.unit}"
                 title = f"{rank.capitalize()} by {measure.name}: {name}, {method.name}, {figure}"
@@ -94,10 +98,12 @@ def write_pictures(
 def write_report(
     name: str, markdown: str, pictures: Mapping[str, pathlib.Path], output_dir: pathlib.Path
 ) -> None:
-    """Writes `report.html`: the text of `results.md` and the pictures, in one file."""
-    encoded = [
-        (title, base64.b64encode(path.read_bytes()).decode()) for title, path in pictures.items()
-    ]
+    """Writes `report.html`: the text of `results.md`, the pictures, and links to their pages."""
+    encoded = []
+    for title, path in pictures.items():
+        page = path.with_suffix(".html")
+        link = f"{PICTURE_FOLDER}/{page.name}" if page.is_file() else None
+        encoded.append((title, base64.b64encode(path.read_bytes()).decode(), link))
     page = (
         jinja2.Environment(autoescape=True)
         .from_string(_PAGE)
@@ -119,14 +125,20 @@ def _nearest(trials, measure, value):
     return min(having, key=lambda i: abs(trials[i]["figures"][measure] - value))
 
 
-def _sheet(protocol, method, name, trial, limit):
-    """Pictures of one trial of a case; scored again, which gives the same."""
+def _case(protocol, method, name, trial, limit):
+    """Picture and page of one trial of a case; scored again, which gives the same."""
     case = protocol.load(name)
     frames = groups(len(case.frames), method.num_frames)[trial]
     prediction, score = score_group(protocol, method, case, frames)
-    if score.error_map is None:
-        return colour_sheet(prediction.draw(0)) if prediction.draw else None
-    return case_sheet([case.frames[i].image for i in frames], score.error_map, limit)
+    sheet = page = None
+    if score.error_map is not None:
+        sheet = case_sheet([case.frames[i].image for i in frames], score.error_map, limit)
+    elif prediction.draw:
+        sheet = colour_sheet(prediction.draw(0))
+    if prediction.view:
+        names = [case.frames[i].name for i in frames]
+        page = prediction.view([n for n in names if n not in prediction.left_out])
+    return sheet, page
 
 
 def _blocks(markdown):

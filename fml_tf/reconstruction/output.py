@@ -5,18 +5,16 @@ import pathlib
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from fml_tf.files.atomic import atomic_path, write_array, write_bytes, write_image, write_text
-from fml_tf.files.gltf import glb_bytes
 from fml_tf.files.meshes import write_obj
-from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.reconstruction.edits import frontal_neutral, relight
 from fml_tf.reconstruction.reconstruction import Reconstruction
-from fml_tf.reconstruction.viewer import viewer_page
 from fml_tf.rendering.pictures import BACKGROUND, render_frame_pictures
 from fml_tf.structures import DecodedFaces
+from fml_tf.viewer.glb import face_glb
+from fml_tf.viewer.page import viewer_page
 
 # Everything that a run writes, as patterns: what an earlier run left is cleared away by these.
 OUTPUT_FILES = (
@@ -71,9 +69,11 @@ def write_reconstruction(
         write_obj(path, vertices[..., m], template.triangles, colours[..., m])
     write_array(directory / "landmarks_3d.npy", identity[template.landmark_vertices])
     write_parameters(directory / "parameters.npz", reconstruction, model)
-    glb = face_glb(reconstruction, model)
+    glb = face_glb(faces.identity, template)
     write_bytes(directory / "face.glb", glb)
-    write_text(directory / "viewer.html", viewer_page(reconstruction, model, glb))
+    frames = reconstruction.frames
+    page = viewer_page(model, reconstruction.parameters, frames.names, frames.crops, glb)
+    write_text(directory / "viewer.html", page)
     write_image(directory / "overview.png", overview(reconstruction, model))
 
 
@@ -94,26 +94,6 @@ def write_parameters(
             refinement_energy=np.array(reconstruction.energy, np.float32),
             conventions=np.array(CONVENTIONS),
         )
-
-
-def face_glb(reconstruction: Reconstruction, model: FaceReconstructor) -> bytes:
-    """The person's neutral face with the template's blendshapes, as the content of a .glb file."""
-    template, person = model.template, reconstruction.faces.identity
-    identity = person.neutral_vertices[..., 0].numpy()
-    one_ring = build_one_ring(template.triangles, template.num_vertices)
-    poses = np.concatenate([identity[None], identity + template.blendshapes])
-    normals = vertex_normals(tf.constant(poses.transpose(1, 2, 0)), one_ring)
-    normals = normals.numpy().transpose(2, 0, 1)
-    return glb_bytes(
-        identity,
-        template.triangles,
-        person.albedo[..., 0].numpy(),
-        normals[0],
-        template.uv,
-        template.blendshapes,
-        normals[1:] - normals[0],
-        template.blendshape_names,
-    )
 
 
 def overview(reconstruction: Reconstruction, model: FaceReconstructor) -> np.ndarray:

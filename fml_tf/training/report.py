@@ -2,9 +2,9 @@
 
 import base64
 import io
-import itertools
 import json
 import os
+from collections.abc import Sequence
 
 import cv2
 import jinja2
@@ -16,8 +16,13 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from fml_tf.data.batches import evaluation_examples
 from fml_tf.files.atomic import write_text
+from fml_tf.files.images import to_bytes
+from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.structures import MultiFrameBatch
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.trainer import EVENT_FOLDER, Trainer
+from fml_tf.viewer.glb import face_glb
+from fml_tf.viewer.page import viewer_page
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>FML training report</title>
@@ -33,6 +38,9 @@ border-bottom:1px solid
 {% for name, value in rows %}<tr><td>{{ name }}</td><td>{{ "%.3f"|format(value) }}</td></tr>
 {% endfor %}</table>
 <h2>Loss</h2><img src="data:image/png;base64,{{ curves }}" alt="loss curves">
+<h2>Best and worst</h2>
+<p>In 3D: {% for rank, page, error in viewers %}<a href="{{ page }}">{{ rank }}</a>
+({{ "%.2f"|format(error) }} {{ unit }}){% if not loop.last %}, {% endif %}{% endfor %}.</p>
 <h2>Reconstructions</h2>
 <p>Each block is one person, one column a frame; rows: input, overlay, albedo, shading, geometry.
 All frames share one identity.</p>
@@ -81,16 +89,32 @@ def write_report(
     output_dir: str,
     trainer: Trainer,
     builder: tfds.core.DatasetBuilder,
-    split: str,
     metrics: dict,
+    errors: Sequence[float],
     num_people: int = 6,
 ) -> None:
-    """Writes `report.html` beside the events of a finished run."""
-    examples = evaluation_examples(builder, split, trainer.config.num_frames)
-    sheets = [
-        _encode_jpeg(picture_sheet(trainer.model, batch))
-        for batch, _ in itertools.islice(examples, num_people)
-    ]
+    """Writes `report.html` beside the events of a finished run, and the pages that it links to.
+
+    Args:
+      output_dir: of the run.
+      trainer: with the trained model.
+      builder: the data set.
+      metrics: of the split that they name.
+      errors: of the examples of that split, see `Validator`.
+      num_people: how many are shown, the first.
+    """
+    examples = evaluation_examples(builder, metrics["split"], trainer.config.num_frames)
+    ranks = {int(np.argmin(errors)): "best", int(np.argmax(errors)): "worst"}
+    sheets, viewers = [], []
+    for number, (batch, _) in enumerate(examples):
+        if number < num_people:
+            sheets.append(_encode_jpeg(picture_sheet(trainer.model, batch)))
+        if number in ranks:
+            page = f"{ranks[number]}.html"
+            write_text(os.path.join(output_dir, page), _viewer(trainer.model, batch))
+            viewers.append((ranks[number], page, errors[number]))
+        if number >= max(num_people, *ranks):
+            break
     page = (
         jinja2.Environment(autoescape=True)
         .from_string(_PAGE)
@@ -99,7 +123,19 @@ def write_report(
             rows=list(_flatten(metrics)),
             curves=_curves(os.path.join(output_dir, EVENT_FOLDER)),
             sheets=sheets,
+            viewers=sorted(viewers),
+            unit="px" if trainer.model.training_mean is None else "mm",
             config=json.dumps(trainer.describe(), indent=2),
         )
     )
     write_text(os.path.join(output_dir, "report.html"), page)
+
+
+def _viewer(model: FaceReconstructor, batch: MultiFrameBatch) -> str:
+    """The page of the person of a batch."""
+    parameters = model.encode(batch.frames, batch.frame_mask)
+    seen = np.flatnonzero(batch.frame_mask[0])
+    parameters = parameters.map_frames(lambda values: tf.gather(values, seen, axis=1))
+    crops = to_bytes(batch.frames[0].numpy()[seen])
+    glb = face_glb(model.face_model.identity(parameters.identity), model.template)
+    return viewer_page(model, parameters, [f"frame {m}" for m in seen], crops, glb)

@@ -36,6 +36,10 @@ class Validator:
       builder: prepared data set.
       split: whose people.
       num_frames: M.
+
+    Attributes:
+      errors: of each example of the last run, in their order: the neutral shape's from M frames, or
+        where the truth is not known, the landmarks'.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Validator:
         # Measured whatever the objective's weights are.
         measures = build_objective(model, {"landmark": 1.0, "photometric": 1.0})
         self._training_mean = model.training_mean
+        self.errors: list[float] = []
 
         @tf.function(reduce_retracing=True)
         def infer(batch):
@@ -93,6 +98,8 @@ class Validator:
         )
         rows, expressions = zip(*(self._measure(batch) for batch, _ in batches))
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        ranked = "landmark_px" if self._training_mean is None else f"shape_m{self._num_frames}"
+        self.errors = [float(row[ranked]) for row in rows]
         if self._training_mean is not None:
             constant = np.square([row["shape_training_mean"] for row in rows]).mean()
             for name in dict.fromkeys(("m1", f"m{self._num_frames}")):

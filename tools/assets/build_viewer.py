@@ -1,4 +1,4 @@
-r"""Makes fml_tf/reconstruction/assets/viewer.html of the page in tools/assets/viewer and three.js.
+r"""Makes fml_tf/viewer/assets/viewer.html of the page in tools/assets/viewer and three.js.
 
     python -m tools.assets.build_viewer
 
@@ -20,9 +20,9 @@ from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import write_bytes
 
 SOURCES = pathlib.Path(__file__).parent / "viewer"
-ASSET = pathlib.Path(__file__).parents[2] / "fml_tf" / "reconstruction" / "assets" / "viewer.html"
+ASSET = pathlib.Path(__file__).parents[2] / "fml_tf" / "viewer" / "assets" / "viewer.html"
 LEFT_TO_FILL = {"<!--TITLE-->": 2, "<!--DATA-->": 1}
-"""Marks that fml_tf/reconstruction/viewer.py fills, and how often each stands in the page."""
+"""Marks that fml_tf/viewer/page.py fills, and how often each stands in the page."""
 
 
 def sources_hash() -> str:

@@ -16,9 +16,9 @@ from fml_tf.models.building import build_model
 from fml_tf.reconstruction.inputs import FaceFrames
 from fml_tf.reconstruction.output import write_reconstruction
 from fml_tf.reconstruction.reconstruction import Reconstruction
-from fml_tf.reconstruction.viewer import viewer_page
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.structures import FaceParameters
+from fml_tf.viewer.page import viewer_page
 from tools.assets import build_viewer
 from tools.export.write_random_checkpoint import randomise
 
@@ -77,6 +77,11 @@ def data_of(page):
     return json.loads(text)
 
 
+def page_of(model, reconstruction):
+    frames = reconstruction.frames
+    return viewer_page(model, reconstruction.parameters, frames.names, frames.crops, b"glb")
+
+
 def test_the_asset_is_made_of_its_sources():
     asset = build_viewer.ASSET.read_bytes()
     provenance = (build_viewer.ASSET.parent / "PROVENANCE.md").read_text()
@@ -86,7 +91,7 @@ def test_the_asset_is_made_of_its_sources():
 
 
 def test_the_page_holds_what_decoding_uses(model, reconstruction):
-    data = data_of(viewer_page(reconstruction, model, b"glb"))
+    data = data_of(page_of(model, reconstruction))
     assert [frame["name"] for frame in data["frames"]] == list(NAMES)
     assert data["focalLength"] == model.config.focal_length
     activations = np.array([frame["activations"] for frame in data["frames"]])
@@ -107,7 +112,7 @@ def test_a_file_name_is_text_and_no_markup(model, reconstruction):
     first = Reconstruction(
         named, reconstruction.parameters.map_frames(lambda values: values[:, :1]), None
     )
-    page = viewer_page(first, model, b"glb")
+    page = page_of(model, first)
     assert "<b>" not in page.split("<script>")[0]
     assert data_of(page)["frames"][0]["name"] == NAMES[1]
     assert "&lt;/script&gt;&lt;b&gt;ü&amp;.jpg</title>" in page
