@@ -8,7 +8,13 @@ from fml_tf.rendering.illumination import ambient_illumination, spherical_harmon
 from fml_tf.synthesis.canvas import Canvas
 from fml_tf.synthesis.detector import detect
 from fml_tf.synthesis.expression import sample_expression
-from fml_tf.synthesis.picture import degrade, sample_background, sample_occluder
+from fml_tf.synthesis.picture import (
+    Development,
+    degrade,
+    sample_background,
+    sample_development,
+    sample_occluder,
+)
 from fml_tf.synthesis.scene import Light, sample_lights, sample_poses
 from fml_tf.synthesis.skin import SkinPainter, sample_skin_style, skin_colour
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman
@@ -55,6 +61,33 @@ def test_painted_albedo_is_a_colour_and_depends_on_the_style(canvas):
         cheek = canvas.landmarks[[2, 31]].mean(axis=0, keepdims=True)
         means.append(canvas.sample(albedo, cheek).mean())
     assert means[0] > means[1] + 0.3
+
+
+def test_a_fringe_hangs_from_the_hairline_and_not_over_the_eyes(canvas):
+    painter, rng = SkinPainter(canvas), np.random.default_rng(0)
+    style = sample_skin_style(rng, melanin=0.2, masculinity=0.2, age=0.3)
+    bare = painter.paint(style, rng)
+    brows = canvas.landmarks[17:27, 1].mean()
+    forehead = (np.abs(canvas.grid_s) < 30) & (canvas.grid_y > brows + 28)
+    forehead &= canvas.grid_y < brows + style.hairline - 8
+    below = canvas.grid_y < brows - 16
+    changes = [np.abs(painter.with_fringe(bare, style, rng) - bare).sum(axis=2) for _ in range(8)]
+    for change in changes:
+        assert change[below].max() < 0.05
+        assert (change[forehead] > 0.05).mean() > 0.3
+    assert np.abs(changes[0] - changes[1]).max() > 0.3
+
+
+def test_a_camera_changes_colours_and_no_order():
+    ramp = np.linspace(-0.1, 1.2, 20, dtype=np.float32)[:, None, None] * np.array([1.0, 0.8, 0.6])
+    ramp = ramp.astype(np.float32)
+    np.testing.assert_allclose(Development(1.0, 1.0).apply(ramp), np.clip(ramp, 0, 1), atol=1e-6)
+    grey = Development(1.2, 0.0).apply(ramp)
+    np.testing.assert_allclose(grey, grey[..., :1].repeat(3, axis=2), atol=1e-6)
+    assert (np.diff(grey[:, 0, 0]) >= 0).all()
+    drawn = [sample_development(np.random.default_rng(seed)) for seed in range(300)]
+    assert 0 < np.mean([development.saturation == 0 for development in drawn]) < 0.08
+    assert 0.9 < np.median([development.gamma for development in drawn]) < 1.1
 
 
 def test_illumination_is_the_nine_band_projection_of_the_light():

@@ -42,8 +42,11 @@ _NUM_FRAMES = flags.DEFINE_list("num_frames", ["1", "4"], "Values of M.")
 _SETTINGS = flags.DEFINE_multi_string(
     "settings", [], "NAME=VALUE,VALUE of RefinementSettings: each value is tried by itself."
 )
-_DENSE = flags.DEFINE_bool(
-    "dense", False, "Let MediaPipe find dense points in the crops, beside the simulated landmarks."
+_DETECTED = flags.DEFINE_bool(
+    "detected",
+    False,
+    "Let MediaPipe find landmarks and dense points in the crops, as reconstruct.py does, in place "
+    "of the simulated landmarks; who is not found in all frames is left out.",
 )
 
 
@@ -65,16 +68,17 @@ def variants() -> dict[str, RefinementSettings]:
     return found
 
 
-def dense_points(frames: np.ndarray, detector: LandmarkDetector) -> np.ndarray | None:
-    """[M, 468, 4] as `Refiner.refine` takes them; None where a face is not found."""
+def detect(frames: np.ndarray, detector: LandmarkDetector) -> tuple[np.ndarray, ...] | None:
+    """Landmarks, confidence and dense points of M frames; None where a face is not found."""
     found = []
     for frame in frames:
         faces = detector.detect(np.uint8(np.round(255 * frame)))
         if not faces or not isinstance(faces[0], DenseFace):
             return None
         size = len(frame)
-        found.append(dense_evidence(faces[0], CropTransform(0, 0, size, size)))
-    return np.stack(found)
+        dense = dense_evidence(faces[0], CropTransform(0, 0, size, size))
+        found.append((faces[0].landmarks, faces[0].confidence, dense))
+    return tuple(map(np.stack, zip(*found)))
 
 
 def nearest_shape(linear: LinearFace, truth: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -123,7 +127,7 @@ def measure():
     if model.prior is None or model.training_mean is None:
         raise ValueError(f"--checkpoint={_CHECKPOINT.value}: was not trained on synthetic_faces")
     counts = [int(count) for count in _NUM_FRAMES.value]
-    detector = make_landmark_detector("mediapipe") if _DENSE.value else None
+    detector = make_landmark_detector("mediapipe") if _DETECTED.value else None
     refiners = {name: Refiner(model, model.prior, value) for name, value in variants().items()}
     builder = synthetic_faces.build(_DATA_DIR.value, _DATASET.value)
     open_template, template = load_makehuman("4k"), model.template
@@ -131,8 +135,15 @@ def measure():
     linear, mean = LinearFace.of(model, face), template.mean_shape[face].astype(np.float64)
     rows = collections.defaultdict(list)
     examples = evaluation_examples(builder, _SPLIT.value, max(counts))
+    left_out = 0
     for batch, _ in tqdm(itertools.islice(examples, _NUM_PEOPLE.value), total=_NUM_PEOPLE.value):
-        truth = batch.truth
+        truth, pictures = batch.truth, batch.frames[0].numpy()
+        marks = (batch.landmarks[0].numpy(), batch.landmark_confidence[0].numpy())
+        if detector:
+            marks = detect(pictures, detector)
+            if marks is None:
+                left_out += 1
+                continue
         shape = truth.neutral_shape[0].numpy()[face]
         activations = truth.blendshape_activations[0].numpy()
         expressions = np.tensordot(activations, open_template.blendshapes[:, face], axes=1)
@@ -142,18 +153,18 @@ def measure():
         rows["", "nearest in the face model"].append((aligned_rmse(nearest, shape), *unknown))
         for count in counts:
             frames = batch.frames[:, :count]
-            pictures = frames[0].numpy()
-            marks = (values[0, :count] for values in (batch.landmarks, batch.landmark_confidence))
-            marks = [values.numpy() for values in marks]
-            dense = dense_points(pictures, detector) if detector else None
+            seen, confidence, *dense = (values[:count] for values in marks)
             answer = model.encode(frames, tf.ones((1, count), tf.bool))
             found = {"network": answer}
             for name, refiner in refiners.items():
-                found[name] = refiner.refine(pictures, *marks, answer, dense).parameters
+                refined = refiner.refine(pictures[:count], seen, confidence, answer, *dense)
+                found[name] = refined.parameters
             for name, parameters in found.items():
                 errors = figures(model.decode(parameters), face, truth, expressions)
                 rows[f"{count}", name].append(errors)
     constant = np.square([row[0] for row in rows["", "training mean"]]).mean()
+    if left_out:
+        print(f"{left_out} people were left out: a face was not found.\n")
     print("| M | method | shape, mm | R² | expression, mm | position, px | albedo, RGB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for (count, name), errors in rows.items():
