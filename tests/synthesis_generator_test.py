@@ -50,7 +50,11 @@ def test_examples_do_not_depend_on_the_number_of_processes():
     together = dict(generate(SETTINGS, range(3), 1, num_processes=2))
     assert alone.keys() == together.keys()
     for person in alone:
-        assert_same(alone[person][0], together[person][0])
+        first, second = alone[person][0], together[person][0]
+        # Products of matrices are rounded by the number of threads, which processes share.
+        shapes = first.pop("neutral_shape"), second.pop("neutral_shape")
+        np.testing.assert_allclose(*shapes, rtol=1e-6)
+        assert_same(first, second)
 
 
 def test_truth_projects_on_the_true_landmarks(example):
