@@ -129,9 +129,12 @@ def test_a_comparison_takes_the_first_measure_that_both_have(tmp_path):
 
 def test_pictures_show_the_trial_that_is_like_the_case(tmp_path, monkeypatch):
     shown = {}
-    monkeypatch.setattr(
-        report, "_sheet", lambda _, method, name, trial, __: shown.update({name: trial})
-    )
+
+    def show(_, method, name, trial, __):
+        shown[name] = trial
+        return None, None
+
+    monkeypatch.setattr(report, "_case", show)
     protocol = Numbers({"a": [0, 1, 3, 200], "b": [100, 70, 90]}, precise=False)
     methods, result = evaluated(protocol, tmp_path)
     report.write_pictures(protocol, methods, result, tmp_path)
