@@ -1,6 +1,7 @@
 r"""Makes a folder in the layout of the NoW challenge from the scan `james` of PyPI's menpo3d.
 
-    pip download --no-deps --no-binary :all: menpo3d==0.8.6 && tar xzf menpo3d-0.8.6.tar.gz
+    pip download --no-deps --no-binary :all: --no-build-isolation menpo3d==0.8.6
+    tar xzf menpo3d-0.8.6.tar.gz
     python -m tools.layouts.now --scan=menpo3d-0.8.6/menpo3d/data/james.obj --output_dir=now
     python evaluate.py --dataset=now --data_dir=now --checkpoint=... --output_dir=...
 
@@ -10,6 +11,8 @@ glasses, and from half the distance. Expressions cannot be had from one scan.
 """
 
 import pathlib
+
+from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import cv2
 import numpy as np
