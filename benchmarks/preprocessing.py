@@ -42,7 +42,7 @@ _SETTINGS = ClipSettings(crop=CropSettings(min_width=1))
 _PARTS = {
     "decoding": {("video.py", "read_frames"), ("video.py", "read_chosen_frames")},
     "detection": {("faces.py", "detect"), ("preprocessing.py", "detect")},
-    "landmarks": {("landmarks.py", "_read")},
+    "landmarks": {("landmarks.py", "read")},
     "encoding": {("preprocessing.py", "encode")},
 }
 
