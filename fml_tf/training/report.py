@@ -32,8 +32,8 @@ border-bottom:1px solid
 #ccc;text-align:left}pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
 <h1>FML training report</h1>
 <p>Measured on {{ metrics.num_examples }} multi-frame images of the split
-<b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people training has not seen
-{% endif %}.</p>
+<b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people
+training has not seen{% endif %}.</p>
 <table>
 {% for name, value in rows %}<tr><td>{{ name }}</td><td>{{ "%.3f"|format(value) }}</td></tr>
 {% endfor %}</table>
