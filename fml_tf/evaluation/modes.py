@@ -1,7 +1,7 @@
 r"""Modes of variation of what a model reconstructs (paper, supplemental, section 1.1).
 
     python -m fml_tf.evaluation.modes --checkpoint=runs/small \
-        --data=data/synthetic_faces/small/3.0.0 --output_dir=modes
+        --data=data/synthetic_faces/small/7.0.0 --output_dir=modes
 
 PCA on the neutral shapes and the albedos of a data set's people, such as those of the training,
 gives a statistical model of the faces that the network makes. Writes `model.h5` in the layout of

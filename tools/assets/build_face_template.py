@@ -171,7 +171,7 @@ def bending(shape: np.ndarray) -> np.ndarray:
     """[n, 3] mm: the face's front bent about a vertical axis, eyes and cheeks backwards.
 
     MakeHuman has no target for it, and its faces are flat: the outer corners of the eyes lie 4 mm
-    behind the inner ones, where the published widths and lengths of eyes leave some 11. Eyeballs
+    behind the inner ones, where published widths and lengths of eyes leave some 7. Eyeballs
     bend along, so that lids stay outside them.
     """
     front = np.clip(shape[:, 2] / 50, 0, 1)
