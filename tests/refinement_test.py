@@ -178,11 +178,7 @@ def test_a_known_person_comes_back(model, prior, person, method):
 
 def test_dense_points_alone_place_a_face(model, prior, person):
     truth, pictures, landmarks = person
-    faces = model.decode(truth)
-    positions = np.moveaxis(faces.positions.numpy(), -1, 0)
-    dense = np.ones((NUM_FRAMES, 468, 4), np.float32)
-    dense[..., :2] = load_dense_landmarks().of(positions)
-    dense[..., 2] = dense_depths(model, faces)
+    dense = dense_of(model, model.decode(truth))
     dense[:, ~load_dense_landmarks().anchored] = 0.0, 0.0, 0.0, 1.0  # nobody looks at these
     refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
     nowhere = np.zeros(landmarks.shape[:2])
@@ -191,24 +187,55 @@ def test_dense_points_alone_place_a_face(model, prior, person):
     assert landmark_error(model, refined, landmarks) < 0.6
 
 
-def test_depths_tell_what_positions_do_not(model, prior, person):
-    truth, pictures, landmarks = person
-    faces = model.decode(truth)
+def with_errors(refiner, modes=1.0, deviation=(1.0, 1.0)):
+    """The refiner, told that a detector errs by so many times what it does."""
+    refiner._dense = dataclasses.replace(
+        refiner._dense, deviation=refiner._dense.deviation * np.float32(deviation)
+    )
+    refiner._error_modes = refiner._error_modes * modes
+    return refiner
+
+
+def dense_of(model, faces):
+    """Dense points [M, 468, 4] where they are."""
     dense = np.ones((NUM_FRAMES, 468, 4), np.float32)
     dense[..., :2] = load_dense_landmarks().of(np.moveaxis(faces.positions.numpy(), -1, 0))
+    dense[..., 2] = dense_depths(model, faces)
+    return dense
+
+
+def test_depths_tell_what_positions_do_not(model, prior, person):
+    truth, pictures, landmarks = person
+    dense = dense_of(model, model.decode(truth))
     nowhere = np.zeros(landmarks.shape[:2])
 
     def depth_error(deviation):
-        """Of the points behind their mean, mm."""
-        dense[..., 2] = dense_depths(model, faces)
-        settings = RefinementSettings(method="landmarks", depth_deviation=deviation)
-        refiner = Refiner(model, prior, settings)
+        """Of the points behind their mean, px."""
+        refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
+        refiner = with_errors(refiner, 0.0, (1.0, deviation))
         refined = refiner.refine(pictures, landmarks, nowhere, answer_of(model), dense)
         assert np.diff(refined.energy).max() < 0
         found = dense_depths(model, model.decode(refined.parameters))
         return np.abs(found - dense[..., 2])[:, load_dense_landmarks().anchored].mean()
 
     assert depth_error(0.5) < 0.5 * depth_error(1e6)
+
+
+def test_what_points_err_together_is_not_believed(model, prior, person):
+    truth, pictures, landmarks = person
+    dense, places = dense_of(model, model.decode(truth)), load_dense_landmarks()
+    depth = -places.of(np.moveaxis(model.decode(truth).vertices.numpy(), -1, 0))[..., 2]
+    px_a_mm = model.camera.focal_length_px / depth[:, places.anchored, None]
+    together = np.array([2, -2, 2, -2] + [0] * (len(places.modes) - 4))
+    dense[:, places.anchored, :3] += px_a_mm * np.tensordot(together, places.modes, 1)
+    nowhere = np.zeros(landmarks.shape[:2])
+    errors = []
+    for modes in (1.0, 0.0):
+        refiner = Refiner(model, prior, RefinementSettings(method="landmarks"))
+        refiner = with_errors(refiner, modes)
+        refined = refiner.refine(pictures, landmarks, nowhere, answer_of(model), dense)
+        errors.append(landmark_error(model, refined.parameters, landmarks))
+    assert errors[0] < 0.6 * errors[1]
 
 
 def dense_depths(model, faces):

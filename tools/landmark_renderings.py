@@ -32,6 +32,7 @@ class Rendering:
     Attributes:
       image: [240, 240, 3] uint8.
       positions: [4069, 2] px, the template's vertices.
+      depths: [4069] mm, theirs.
       landmarks: [66, 2] px, those that show where contour landmarks have slid to.
       mm: of one px at the head's distance.
       angles: yaw, pitch and roll, degrees; yaw > 0 turns to the person's left.
@@ -39,6 +40,7 @@ class Rendering:
 
     image: np.ndarray
     positions: np.ndarray
+    depths: np.ndarray
     landmarks: np.ndarray
     mm: float
     angles: np.ndarray
@@ -76,6 +78,7 @@ def _rendering(example: dict, frame: int) -> Rendering:
     return Rendering(
         image=cv2.imdecode(data, cv2.IMREAD_COLOR_RGB),
         positions=source @ crop[:, :2].T + crop[:, 2],
+        depths=-posed[:, 2],
         landmarks=example["true_landmarks"][frame],
         mm=float(1 / (crop[0, 0] * scale[example["true_landmark_vertices"][frame, 30], 0])),
         angles=np.array([yaw, pitch, roll]),

@@ -35,8 +35,8 @@ class RefinementSettings:
     Attributes:
       method: of `METHODS`.
       landmark_scale: factor on the landmarks' standard deviations, since their errors go together.
-      dense_share: weight of a dense point, since neighbours' errors go together.
-      depth_deviation: of a dense point's depth behind their mean, mm.
+      dense_share: weight of a dense point beside the errors that all of them have together, since
+        what is left of neighbours' goes together too.
       colour_deviation: of a vertex's colour about the model's, in [0, 1].
       colour_share: weight of a vertex, since neighbours' errors go together.
       rotation_deviation: of the network's head poses, radian.
@@ -49,7 +49,6 @@ class RefinementSettings:
     method: str = "photometric"
     landmark_scale: float = 2.0
     dense_share: float = 0.1
-    depth_deviation: float = 4.0
     colour_deviation: float = 0.08
     colour_share: float = 0.02
     rotation_deviation: float = 0.15
@@ -74,9 +73,13 @@ class Refinement:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Point:
-    """Where the minimisation stands, with what its energy and derivatives are made of."""
+    """Where the minimisation stands, with what its energy and derivatives are made of.
+
+    Beside the parameters it has [M, K] factors of the ways in which dense points err together.
+    """
 
     parameters: FaceParameters
+    errors: np.ndarray
     faces: DecodedFaces
     contour: np.ndarray
     energy: float
@@ -86,9 +89,10 @@ class Refiner:
     """Refines answers of one model.
 
     The energy is that of a Gaussian about the network's answer (`prior`), robust distances to the
-    landmarks, and robust differences of colours on the face as far as it is visible in the
-    network's answer; one identity for all frames. Minimised by Levenberg-Marquardt, normals held
-    within a step, of which one is taken only where the energy falls.
+    landmarks (to dense points, beside what a detector errs in all of them together), and robust
+    differences of colours on the face as far as it is visible in the network's answer; one identity
+    for all frames. Minimised by Levenberg-Marquardt, normals held within a step, of which one is
+    taken only where the energy falls.
 
     Args:
       model: answers.
@@ -109,8 +113,12 @@ class Refiner:
         landmarks = np.concatenate(
             [template.landmark_vertices, template.contour_candidates.ravel()]
         )
-        self._dense = load_dense_landmarks() if model.config.template == "makehuman" else None
-        corners = [] if self._dense is None else self._dense.corners[self._dense.anchored].ravel()
+        self._dense, corners = None, []
+        if model.config.template == "makehuman":  # no places on other templates
+            dense = self._dense = load_dense_landmarks()
+            corners = dense.corners[dense.anchored].ravel()
+            scale = dense.deviation[:, [0, 0, 1]]
+            self._error_modes = np.moveaxis(dense.modes / scale, 0, -1).astype(np.float64)
         vertices = np.unique(np.concatenate([face, landmarks, corners]).astype(int))
         self._linear = LinearFace.of(model, vertices)
         self._row = np.full(template.num_vertices, -1)
@@ -178,11 +186,12 @@ class Refiner:
         return FaceParameters(identity=parameters.identity, frame=joined)
 
     def _gather(self, frames, landmarks, confidence, answer, dense):
-        anchored = None
-        if dense is not None and self._dense is not None:  # no places on other templates
-            anchored = self._dense.anchored
+        if self._dense is None:
+            dense = None
+        elif dense is not None:
+            dense = dense[:, self._dense.anchored]
         visible = self._decode(answer).visible
-        return _Evidence(frames, landmarks, confidence, visible, dense, anchored)
+        return _Evidence(frames, landmarks, confidence, visible, dense)
 
     def _decode(self, parameters):
         with without_xla():  # which would compile again for each M
@@ -196,7 +205,9 @@ class Refiner:
         settings, size = self._settings, self._model.identity_layout.size
         free = slice(size if precision is None else 0, None)
         precision = np.zeros((size, size)) if precision is None else precision
-        points = [self._evaluate(start, answer, evidence, precision) for start in starts]
+        modes = 0 if evidence.dense is None else self._error_modes.shape[2]
+        none = np.zeros((len(evidence.frames), modes))
+        points = [self._evaluate(start, none, answer, evidence, precision) for start in starts]
         point = min(points, key=lambda point: point.energy)
         energies, damping = [point.energy], 1e-3
         for _ in range(settings.most_steps):
@@ -205,8 +216,8 @@ class Refiner:
             while damping < 1e6 and taken is None:
                 damped = matrix + damping * np.diag(np.diag(matrix))
                 step[free] = -scipy.linalg.solve(damped[free, free], gradient[free], assume_a="pos")
-                moved = self._move(point.parameters, step)
-                trial = self._evaluate(moved, answer, evidence, precision)
+                moved = self._move(point, step)
+                trial = self._evaluate(*moved, answer, evidence, precision)
                 if trial.energy < point.energy:
                     taken, damping = trial, max(damping / 5, 1e-6)
                 else:
@@ -234,21 +245,24 @@ class Refiner:
         frame[:, :3] = rotation_vector(turns).numpy()
         return identity - identity_0, frame
 
-    def _frame_precision(self):
-        """[F, F] about the network's answer for a frame."""
+    def _frame_precision(self, modes):
+        """[F + K, F + K] about the network's answer for a frame, and of a detector's K errors."""
         settings = self._settings
         pose = (settings.rotation_deviation,) * 3 + settings.translation_deviation
         return scipy.linalg.block_diag(
             np.diag(np.square(1.0 / np.array(pose))),
             self._expression_precision,
             np.eye(3 * NUM_SH_BANDS) / settings.light_deviation**2,
+            np.eye(modes),
         )
 
-    def _evaluate(self, parameters, answer, evidence, precision) -> _Point:
+    def _evaluate(self, parameters, errors, answer, evidence, precision) -> _Point:
         faces = self._decode(parameters)
         identity, frame = self._differences(parameters, answer)
+        frame = np.concatenate([frame, errors], axis=1)
+        of_frame = self._frame_precision(errors.shape[1])
         energy = 0.5 * identity @ precision @ identity
-        energy += 0.5 * np.einsum("mi,ij,mj", frame, self._frame_precision(), frame)
+        energy += 0.5 * np.einsum("mi,ij,mj", frame, of_frame, frame)
         template = self._model.template
         contour = slide_contour(
             faces.vertices,
@@ -257,12 +271,11 @@ class Refiner:
             tf.constant(evidence.landmarks, tf.float32),
             self._model.camera,
         ).numpy()
-        point = _Point(parameters, faces, contour, 0.0)
+        point = _Point(parameters, errors, faces, contour, 0.0)
         for m in range(len(evidence.frames)):
             energy += self._landmarks(point, evidence, m)[0].sum()
             if evidence.dense is not None:
                 energy += self._dense_points(point, evidence, m)[0].sum()
-                energy += self._dense_depths(point, evidence, m)[0].sum()
             if self._settings.method == "photometric":
                 energy += self._colours(point, evidence, m)[0].sum()
         return dataclasses.replace(point, energy=float(energy))
@@ -277,31 +290,23 @@ class Refiner:
         return share * energy, share * weight / variance, residual
 
     def _dense_points(self, point, evidence, m):
-        """Energies, weights and residuals of a frame's anchored dense points, as `_landmarks`."""
-        anchored, camera = self._dense.anchored, self._model.camera
-        vertices = point.faces.vertices[..., m].numpy()
-        positions = self._dense.of(point.faces.positions[..., m].numpy())[anchored]
-        residual = positions - evidence.dense[m, anchored, :2]
-        depth = -self._dense.of(vertices)[anchored, 2]
-        variance = (camera.focal_length_px / depth * self._dense.deviation[anchored]) ** 2
-        energy, weight = cauchy(np.sum(residual**2, axis=1) / variance, _LANDMARK_REACH)
-        share = self._settings.dense_share * evidence.dense[m, anchored, 3]
-        return share * energy, share * weight / variance, residual
+        """Energies [A], weights [A] and residuals [A, 3] of a frame's anchored dense points.
 
-    def _dense_depths(self, point, evidence, m):
-        """Energies [P], weights [P] and residuals [P, 1] mm of the same points' depths.
-
-        Both are behind their mean; the detector's are as long as in the picture's plane.
+        Residuals are in deviations of a point: in the picture's plane, and of the depth behind the
+        points' mean, where the detector's are as long as in the picture's plane.
         """
-        anchored = self._dense.anchored
-        vertices = point.faces.vertices[..., m].numpy()
-        depth = -self._dense.of(vertices)[anchored, 2]
-        px_a_mm = self._model.camera.focal_length_px / depth.mean()
-        residual = depth - depth.mean() - evidence.depths[m] / px_a_mm
-        variance = self._settings.depth_deviation**2
-        energy, weight = cauchy(residual**2 / variance, _LANDMARK_REACH)
-        share = self._settings.dense_share * evidence.dense[m, anchored, 3]
-        return share * energy, share * weight / variance, residual[:, None]
+        anchored, camera = self._dense.anchored, self._model.camera
+        positions = self._dense.of(point.faces.positions[..., m].numpy())[anchored]
+        depth = -self._dense.of(point.faces.vertices[..., m].numpy())[anchored, 2]
+        observed, px_a_mm = evidence.dense[m], camera.focal_length_px / depth
+        in_plane = (positions - observed[:, :2]) / px_a_mm[:, None]
+        mean = depth.mean()
+        behind = depth - mean - evidence.depths[m] * mean / camera.focal_length_px
+        residual = np.column_stack([in_plane, behind]) / self._dense.deviation[:, [0, 0, 1]]
+        residual += self._error_modes @ point.errors[m]
+        energy, weight = cauchy(np.sum(residual**2, axis=1), _LANDMARK_REACH)
+        share = self._settings.dense_share * observed[:, 3]
+        return share * energy, share * weight, residual
 
     def _colours(self, point, evidence, m):
         """Energies [P], weights [P] and residuals [P, 3] of a frame's visible face."""
@@ -319,13 +324,13 @@ class Refiner:
     def _system(self, point, answer, evidence, precision):
         """Gauss-Newton's matrix and gradient, by identity and then frame by frame."""
         identity, frame = self._differences(point.parameters, answer)
-        size, count = len(identity), len(frame)
-        length = frame.shape[1]
+        frame = np.concatenate([frame, point.errors], axis=1)
+        size, (count, length) = len(identity), frame.shape
         matrix = np.zeros((size + count * length,) * 2)
         gradient = np.zeros(size + count * length)
         matrix[:size, :size] = precision
         gradient[:size] = precision @ identity
-        of_frame = self._frame_precision()
+        of_frame = self._frame_precision(point.errors.shape[1])
         rotations = _rotations(point.parameters).numpy()
         for m in range(count):
             block, vector = self._frame_system(point, evidence, m, rotations[m])
@@ -353,7 +358,7 @@ class Refiner:
 
         _, weight, residual = self._landmarks(point, evidence, m)
         _, rows = jacobians(self._linear.at(self._row[point.contour[m]]))
-        total = rows.shape[2] + light
+        total = rows.shape[2] + light + point.errors.shape[1]
         matrix, vector = np.zeros((total, total)), np.zeros(total)
         _accumulate(matrix, vector, rows, weight, residual)
         if evidence.dense is not None:
@@ -366,13 +371,16 @@ class Refiner:
                 )
                 for values in jacobians(self._linear.at(self._row[corners.ravel()]))
             )
+            depth = -self._dense.of(faces.vertices[..., m].numpy())[self._dense.anchored, 2]
+            in_plane = rows * (depth / model.camera.focal_length_px)[:, None, None]
+            behind = -motion[:, 2:]
+            mean = behind.mean(axis=0)
+            of_mean = evidence.depths[m][:, None, None] / model.camera.focal_length_px
+            rows = np.concatenate([in_plane, behind - mean - of_mean * mean], axis=1)
+            rows /= self._dense.deviation[:, [0, 0, 1], None]
+            unlit = np.zeros((*rows.shape[:2], light))
+            rows = np.concatenate([rows, unlit, self._error_modes], axis=2)
             _, weight, residual = self._dense_points(point, evidence, m)
-            _accumulate(matrix, vector, rows, weight, residual)
-            _, weight, residual = self._dense_depths(point, evidence, m)
-            depths = -motion[:, 2:]
-            mean = depths.mean(axis=0)
-            px_a_mm = model.camera.focal_length_px  # at 1 mm
-            rows = depths - mean - evidence.depths[m][:, None, None] / px_a_mm * mean
             _accumulate(matrix, vector, rows, weight, residual)
         if self._settings.method == "photometric":
             _, weight, residual = self._colours(point, evidence, m)
@@ -393,27 +401,31 @@ class Refiner:
             _accumulate(matrix, vector, rows, weight[seen], residual[seen])
         return matrix, vector
 
-    def _move(self, parameters, step):
-        """Parameters after a step in the unknowns of `_system`."""
-        model = self._model
+    def _move(self, point, step):
+        """Parameters and errors of the points after a step in the unknowns of `_system`."""
+        model, parameters = self._model, point.parameters
         identity, frames = self._split(parameters)
-        size = len(identity)
-        change = step[size:].reshape(frames.shape)
+        size, (count, length) = len(identity), frames.shape
+        change, of_errors = np.split(step[size:].reshape(count, -1), [length], axis=1)
         turns = rotation_matrix(tf.constant(change[:, :3], tf.float32))
         rotation = rotation_vector(tf.matmul(turns, _rotations(parameters))).numpy()
         frames = frames + change
         frames[:, :3] = rotation
         identity = tf.constant((identity + step[:size])[None], tf.float32)
-        return FaceParameters(
+        moved = FaceParameters(
             identity=model.identity_layout.split(identity),
             frame=model.frame_layout.split(tf.constant(frames[None], tf.float32)),
         )
+        return moved, point.errors + of_errors
 
 
 class _Evidence:
-    """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach."""
+    """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach.
 
-    def __init__(self, frames, landmarks, confidence, visible, dense, anchored):
+    Dense points [M, A, 4] are the anchored ones; `depths` [M, A] px are behind their mean.
+    """
+
+    def __init__(self, frames, landmarks, confidence, visible, dense):
         blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
         self.frames = tf.constant(np.stack(blurred))
         slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
@@ -422,9 +434,9 @@ class _Evidence:
         self.landmarks = np.where(self.confidence[..., None] > 0, np.float64(landmarks), 0.0)
         self.visible = visible.numpy()
         self.dense = self.depths = None
-        if anchored is not None:
+        if dense is not None:
             self.dense = np.where(dense[..., 3:] > 0, np.float64(dense), 0.0)
-            depths = self.dense[:, anchored, 2]
+            depths = self.dense[..., 2]
             self.depths = depths - depths.mean(axis=1, keepdims=True)
         for name, values in vars(self).items():
             if values is not None and not np.isfinite(values).all():

@@ -18,13 +18,16 @@ class DenseLandmarks:
       weights: [468, 3] float32 ≥ 0, of the corners; sum to one.
       anchored: [468] bool, points in the region "face" that keep to one place of the surface. The
         others slide, as those of the mesh's rim do, or lie beyond.
-      deviation: [468] float32 mm, by which the detector's points lie off their places on
-        renderings, robustly (a root mean square that saturates at 2).
+      modes: [K, A, 3] float32 mm, across, down and in depth: how the anchored points err together
+        on renderings. An error is their sum with independent factors of mean square 1, and
+      deviation: [A, 2] float32 mm, root mean square across or down and in depth, what each of them
+        errs by itself.
     """
 
     corners: np.ndarray
     weights: np.ndarray
     anchored: np.ndarray
+    modes: np.ndarray
     deviation: np.ndarray
 
     def of(self, vertices: np.ndarray) -> np.ndarray:
@@ -40,5 +43,6 @@ def load_dense_landmarks() -> DenseLandmarks:
             corners=archive["corners"].astype(np.int32),
             weights=archive["weights"],
             anchored=archive["anchored"],
+            modes=archive["modes"],
             deviation=archive["deviation"],
         )

@@ -7,7 +7,7 @@ r"""Finds where landmark detectors mark our faces, on renderings with known geom
 It takes a few minutes each time, and writes
 
 - `fml_tf/template/assets/dense_landmarks.npz`: the place of each point of MediaPipe's face mesh on
-  the template;
+  the template, and how the detector errs about it;
 - `fml_tf/preprocessing/assets/face_mesh_landmarks.npz`: the place of our 66 landmarks on that mesh;
 - `tools/assets/detected_landmarks.json`: where dlib puts the 66 on the template. The template's
   builder moves a vertex there, which is why the first two are to be found again after it, and
@@ -43,6 +43,7 @@ from fml_tf.template.dense_landmarks import ASSET
 from fml_tf.template.face_template import NUM_CONTOUR_LANDMARKS, FaceTemplate
 from fml_tf.template.makehuman import load_makehuman
 from tools.assets import face_template_marks as marks
+from tools.assets.error_modes import error_modes
 from tools.assets.face_template_geometry import mirror_vertices
 from tools.assets.face_template_landmarks import DETECTED, measured_vertices, read_detected
 from tools.assets.surface_fit import SurfacePoints, fit_surface_points
@@ -74,14 +75,17 @@ def gather() -> dict[str, np.ndarray]:
 
     Returns:
       Of n pictures: vertices [2n, V, 2], landmarks [2n, 66, 2], dense [2n, 468, 2] and dlib
-      [2n, 66, 2], NaN where nothing was found.
+      [2n, 66, 2], NaN where nothing was found; and as mm behind the picture's plane depths [2n, V]
+      and dense_depths [2n, 468], each from some place.
     """
     detectors = {"dense": DenseLandmarkDetector(), "dlib": DlibLandmarkDetector()}
     template = load_makehuman()
     mirrors = {
         "vertices": mirror_vertices(template.mean_shape),
+        "depths": mirror_vertices(template.mean_shape),
         "landmarks": MIRROR_66,
         "dense": mesh_topology()["mirror"],
+        "dense_depths": mesh_topology()["mirror"],
         "dlib": MIRROR_66,
     }
     found = {name: [] for name in mirrors}
@@ -90,16 +94,23 @@ def gather() -> dict[str, np.ndarray]:
         if abs(picture.yaw) > _MAX_YAW:
             continue
         found["vertices"].append(picture.mm * picture.positions)
+        found["depths"].append(picture.depths)
         found["landmarks"].append(picture.mm * picture.landmarks)
         for name, detector in detectors.items():
             face = face_about(detector.detect(picture.image), picture.landmarks)
-            points = np.full((len(mirrors[name]), 2), np.nan)
-            if face is not None:
-                points = face.landmarks if name == "dlib" else face.dense[:, :2]
-            found[name].append(picture.mm * points)
+            points = np.full((len(mirrors[name]), 3), np.nan)
+            if face is not None and name == "dlib":
+                points[:, :2] = face.landmarks
+            elif face is not None:
+                points = face.dense
+            found[name].append(picture.mm * points[:, :2])
+            if name == "dense":
+                found["dense_depths"].append(picture.mm * points[:, 2])
     arrays = {name: np.array(values) for name, values in found.items()}
     return {
-        name: np.concatenate([values, values[:, mirrors[name]] * (-1, 1)])
+        name: np.concatenate(
+            [values, values[:, mirrors[name]] * ((-1, 1) if values.ndim == 3 else 1)]
+        )
         for name, values in arrays.items()
     }
 
@@ -120,12 +131,17 @@ def write_dense(found: dict[str, np.ndarray], template: FaceTemplate) -> Surface
     places = fit_surface_points(dense, vertices, front_triangles(template))
     on_face = template.regions["face"][places.corners].all(axis=1)
     anchored = on_face & (places.cost < _MAX_DEVIATION)
+    depths = found["dense_depths"][seen] - places.of(found["depths"][seen][..., None])[..., 0]
+    depths -= depths[:, anchored].mean(axis=1, keepdims=True)
+    errors = np.concatenate([dense - places.of(vertices), depths[..., None]], axis=2)[:, anchored]
+    modes, deviation = error_modes(errors)
     np.savez_compressed(
         ASSET,
         corners=places.corners.astype(np.int16),
         weights=places.weights.astype(np.float32),
         anchored=anchored,
-        deviation=places.cost.astype(np.float32),
+        modes=modes.astype(np.float32),
+        deviation=deviation.astype(np.float32),
     )
     constant = np.median(dense - places.of(vertices), axis=0)
     points = places.of(template.mean_shape)
@@ -135,7 +151,11 @@ def write_dense(found: dict[str, np.ndarray], template: FaceTemplate) -> Surface
         f" {anchored.sum()} of them keep to their place;"
         f" deviation {places.cost.mean():.2f} mm,"
         f" constant part {np.linalg.norm(constant, axis=1).mean():.2f} mm,"
-        f" asymmetry at most {np.linalg.norm(gap, axis=1).max():.2f} mm"
+        f" asymmetry at most {np.linalg.norm(gap, axis=1).max():.2f} mm\n"
+        f"root mean square errors of these across and down, and in depth:"
+        f" {np.sqrt(np.square(errors[..., :2]).mean()):.2f} and"
+        f" {np.sqrt(np.square(errors[..., 2]).mean()):.2f} mm;"
+        f" beside {len(modes)} common ones {np.sqrt(np.square(deviation).mean(axis=0)).round(2)} mm"
     )
     return places
 
