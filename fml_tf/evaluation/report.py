@@ -17,9 +17,11 @@ from fml_tf.files.atomic import write_bytes, write_image, write_text
 PICTURE_FOLDER = "pictures"
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ name }}: evaluation</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
 <style>body{font:16px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}
-img{max-width:100%}table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;
-border-bottom:1px solid #ccc;text-align:left}li{margin:.2em 0}</style>
+img{max-width:100%}table{display:block;overflow-x:auto;border-collapse:collapse;margin:1em 0}
+td,th{padding:.2em .7em;border-bottom:1px solid #ccc;text-align:left;min-width:4em}
+li{margin:.2em 0}</style>
 {% for block in blocks %}{% if block.kind == "title" %}<h{{ block.level }}>{{ block.text }}
 </h{{ block.level }}>{% elif block.kind == "table" %}<table>{% for row in block.rows %}<tr>
 {% for cell in row %}<{{ "th" if loop.first or block.rows[0] is sameas row else "td" }}>{{ cell }}

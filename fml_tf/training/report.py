@@ -26,10 +26,11 @@ from fml_tf.viewer.page import viewer_page
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>FML training report</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
 <style>body{font:16px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}
-img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2em 1em;
-border-bottom:1px solid
-#ccc;text-align:left}pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
+img{max-width:100%}table{display:block;overflow-x:auto;border-collapse:collapse}
+td,th{padding:.2em 1em;border-bottom:1px solid #ccc;text-align:left}
+pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
 <h1>FML training report</h1>
 <p>Measured on {{ metrics.num_examples }} multi-frame images of the split
 <b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people
