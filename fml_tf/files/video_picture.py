@@ -6,6 +6,8 @@ import av
 import cv2
 import numpy as np
 
+from fml_tf.files.wide_colours import is_wide, to_srgb
+
 # Widths over heights of pixels that are met: from half to twice, by and large. Others are damage.
 _MOST_ASPECT = 4
 # Untagged pictures of this many lines have the colours of high definition, smaller ones those of
@@ -24,7 +26,7 @@ def pixel_aspect(ratio: Fraction | None) -> Fraction:
 def to_rgb(
     frame: av.VideoFrame, aspect: Fraction, reformatter: av.video.reformatter.VideoReformatter
 ) -> np.ndarray:
-    """Converts colours by the frame's matrix and range, makes pixels square and turns upright.
+    """Converts colours by the frame's tags, makes pixels square and turns upright.
 
     Args:
       frame: as decoded.
@@ -40,16 +42,20 @@ def to_rgb(
     """
     if frame.colorspace == _UNSPECIFIED and frame.height >= _HIGH_DEFINITION:
         frame.colorspace = _BT709
+    wide = is_wide(frame)
     picture = reformatter.reformat(
         frame,
         # The shorter side grows, so that no pixel is lost.
         width=round(frame.width * max(aspect, 1)),
         height=round(frame.height / min(aspect, 1)),
-        format="rgb24",
+        format="rgb48le" if wide else "rgb24",
         interpolation=av.video.reformatter.Interpolation.BICUBIC,
         threads=1,
     )
-    return np.ascontiguousarray(_turned(picture.to_ndarray(), *_display_matrix(frame)))
+    image = picture.to_ndarray()
+    if wide:
+        image = to_srgb(image, frame.color_trc, frame.color_primaries)
+    return np.ascontiguousarray(_turned(image, *_display_matrix(frame)))
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
