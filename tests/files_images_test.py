@@ -166,3 +166,54 @@ def test_heic_without_its_extra_names_what_to_install(tmp_path, monkeypatch):
     assert is_picture(path)
     with pytest.raises(ImageError, match=r"a\.jpg: HEIC .* `pip install pillow-heif`"):
         read_image(path)
+
+
+@pytest.mark.parametrize("depth", [10, 16])
+def test_grey_netpbm_of_more_than_eight_bits_is_read(tmp_path, depth):
+    values = np.arange(64 * 64).reshape(64, 64) * (2**depth - 1) // (64 * 64 - 1)
+    header = f"P5\n64 64\n{2**depth - 1}\n".encode()
+    (tmp_path / "a.pgm").write_bytes(header + values.astype(">u2").tobytes())
+    expected = 255 * values / (2**depth - 1)
+    assert np.abs(read_image(tmp_path / "a.pgm")[..., 1] - expected).max() <= 1
+
+
+def test_a_profile_is_judged_by_what_it_does(tmp_path):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # Its curves made straight lines, its name left: parametric curves of gamma 1.
+    start = profile.index(b"para")
+    while start >= 0:
+        profile[start : start + 16] = b"para" + bytes(8) + (1 << 16).to_bytes(4, "big")
+        start = profile.find(b"para", start + 16)
+    source = ImageCms.ImageCmsProfile(io.BytesIO(bytes(profile)))
+    assert "sRGB" in ImageCms.getProfileDescription(source)
+    grey = Image.new("RGB", (8, 8), (64, 64, 64))
+    grey.save(tmp_path / "a.png", icc_profile=bytes(profile))
+    assert abs(int(read_image(tmp_path / "a.png")[0, 0, 0]) - 137) <= 1  # of linear 0.251
+    grey.save(
+        tmp_path / "b.png",
+        icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    )
+    assert (read_image(tmp_path / "b.png") == 64).all()
+
+
+def test_a_pipe_and_a_camera_raw_are_told(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match=r"pipe\.png: not a regular file"):
+        read_image(tmp_path / "pipe.png")
+    preview = Image.new("RGB", (8, 8))
+    preview.save(tmp_path / "a.dng", format="TIFF", tiffinfo={254: 1})
+    with pytest.raises(ImageError, match=r"a\.dng: a camera's raw file; export it"):
+        read_image(tmp_path / "a.dng")
+
+
+def test_sixteen_bits_where_white_is_zero(tmp_path):
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.tag_v2[262] == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], 255 - values // 257)
+
+
+def test_a_name_of_two_lines_is_told_in_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"two\\nlines.png: no such file"):
+        read_image(tmp_path / "two\nlines.png")

@@ -361,3 +361,42 @@ def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
         ):
             write_video(tmp_path / "a.mp4", even_times(noise, 25))
         assert not list(tmp_path.iterdir())
+
+
+def test_avi_with_frames_out_of_order_shows_them_in_turn(tmp_path):
+    frames = moving_frames(12)
+    path = encode(tmp_path / "a.avi", frames, rate=10, options={"bf": "3", "b_strategy": "0"})
+    with av.open(path) as container:
+        assert any(frame.pict_type == 3 for frame in container.decode(video=0))
+    shown = list(read_frames(path))
+    np.testing.assert_allclose(np.diff([frame.seconds for frame in shown]), 0.1, atol=1e-6)
+    chosen = list(read_chosen_frames(path, index_frames(path), range(12)))
+    assert [frame.number for frame in chosen] == list(range(12))
+    for one, other in zip(shown, chosen, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3600, 0), (0, 3600)])
+def test_joined_transport_streams_have_no_gap(tmp_path, first, second):
+    path = tmp_path / "joined.ts"
+    clip = encode(tmp_path / "a.mp4", moving_frames(8), rate=10, options={"bf": "0"})
+    parts = []
+    for number, offset in enumerate((first, second)):
+        options = ("-c", "copy", "-output_ts_offset", str(offset), "-muxdelay", "0")
+        parts.append(ffmpeg(clip, tmp_path / f"{number}.ts", *options).read_bytes())
+    path.write_bytes(b"".join(parts))
+    seconds = [frame.seconds for frame in read_frames(path)]
+    assert len(seconds) == 16 and np.abs(np.diff(seconds) - 0.1).max() < 0.02
+
+
+def test_a_raw_stream_has_the_rate_that_its_pictures_tell(tmp_path):
+    clip = encode(tmp_path / "a.mp4", moving_frames(5), rate=10, options={"bf": "0"})
+    path = ffmpeg(clip, tmp_path / "a.264", "-c", "copy", "-bsf:v", "h264_mp4toannexb")
+    np.testing.assert_allclose([f.seconds for f in read_frames(path)], np.arange(5) / 10, atol=1e-6)
+
+
+def test_a_frame_is_written_for_an_hour_at_most(tmp_path):
+    pictures = moving_frames(3)
+    write_video(tmp_path / "a.mp4", zip((0.0, 0.1, 30_000.0), pictures))
+    seconds = [frame.seconds for frame in read_frames(tmp_path / "a.mp4")]
+    np.testing.assert_allclose(seconds, (0, 0.1, 3600.1), atol=1e-4)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -77,3 +78,22 @@ def test_beyond_the_border_the_border_is_repeated():
 def test_a_crop_wholly_outside_is_refused():
     with pytest.raises(ValueError, match="outside the image of 60 x 50"):
         crop_image(np.zeros((50, 60, 3), np.uint8), CropTransform(60, 0, 40, 240))
+
+
+def test_a_long_strip_is_cropped_without_a_square_as_long():
+    # 120 GB as a square.
+    strip = np.zeros((100, 200_000, 3), np.uint8)
+    strip[:, :100_000] = 200
+    crop = crop_image(strip, CropTransform(0, -99_950, 200_000, 240))
+    assert crop.shape == (240, 240, 3)
+    assert (crop[:, :119] == 200).all() and (crop[:, 121:] == 0).all()
+
+
+def test_large_squares_are_cropped_as_small_ones():
+    rng = np.random.default_rng(0)
+    small = np.repeat(rng.integers(0, 255, (40, 60), np.uint8), 4, axis=1)
+    picture = cv2.resize(small, None, fx=50, fy=50, interpolation=cv2.INTER_LINEAR)
+    transform = CropTransform(-1000, -2000, 9600, 96)
+    cropped = crop_image(picture, transform).astype(int)
+    inside = crop_image(picture, CropTransform(0, 0, 2000, 20)).astype(int)
+    assert np.abs(cropped[20:40, 10:30] - inside).max() <= 2

@@ -9,6 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
+from fml_tf.files.names import printable
+
 try:  # an extra: its wheels hold code under the GPL
     import pillow_heif
 except ImportError:
@@ -24,6 +26,9 @@ _FORMATS = sorted(_TAKEN & Image.OPEN.keys())
 _MAX_PIXELS = 200_000_000
 Image.MAX_IMAGE_PIXELS = _MAX_PIXELS  # of the whole process: Pillow has no other
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Tags of TIFF.
+_SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 254, 262, 50706
+_WHITE_IS_ZERO = 0  # of the photometric interpretation
 _SRGB = ImageCms.createProfile("sRGB")
 # What the orientation of EXIF asks for; 1 is upright.
 _TURNS = {
@@ -68,20 +73,26 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     try:
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             if pillow_heif is None and _is_heic(file):
-                raise ImageError(f"{path}: HEIC is read only with `pip install pillow-heif`")
+                raise ImageError(
+                    f"{printable(path)}: HEIC is read only with `pip install pillow-heif`"
+                )
             image = Image.open(file, formats=_FORMATS)
             if image.width * image.height > _MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if _is_camera_raw(image):
+                raise ImageError(
+                    f"{printable(path)}: a camera's raw file; export it as JPEG or TIFF"
+                )
             return _upright_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise ImageError(f"{path}: more than {_MAX_PIXELS:,} pixels") from None
+        raise ImageError(f"{printable(path)}: more than {_MAX_PIXELS:,} pixels") from None
     except Exception as error:  # of damaged files Pillow raises whatever they provoke
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "of no format that is read"  # its own text names an object of Python
-        raise ImageError(f"{path}: not an image that can be read ({reason})") from error
+        raise ImageError(f"{printable(path)}: not an image that can be read ({reason})") from error
 
 
 def to_bytes(colours: np.ndarray) -> np.ndarray:
@@ -95,7 +106,9 @@ def to_bytes(colours: np.ndarray) -> np.ndarray:
 def _existing(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        if path.exists() and not path.is_dir():  # a pipe, a socket
+            raise ImageError(f"{printable(path)}: not a regular file; save it to one first")
+        raise FileNotFoundError(f"{printable(path)}: no such file")
     return path
 
 
@@ -103,6 +116,12 @@ def _is_heic(file: BinaryIO) -> bool:
     start = file.read(64)
     file.seek(0)
     return start[4:8] == b"ftyp" and start[8:12] in _HEIC and b"avif" not in start
+
+
+def _is_camera_raw(image: Image.Image) -> bool:
+    """Whether a TIFF's first picture is but a preview of what a camera wrote."""
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(_SUBFILE_TYPE, 0) & 1) or _DNG_VERSION in tags
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
@@ -113,8 +132,11 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
         orientation = None
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
-    if image.mode.startswith("I;16"):
+    # Of a PGM's more than eight bits Pillow makes 32, of the range of 16.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         grey = np.uint8(np.asarray(image) >> 8)
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # left to us by Pillow
+            grey = 255 - grey
         return np.stack([grey] * 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError("more than 16 bits per channel")
@@ -128,8 +150,18 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             image = image.convert("RGB")
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in ImageCms.getProfileDescription(source):
-                return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+            transform = ImageCms.buildTransform(source, _SRGB, image.mode, "RGB")
+            if not _leaves_greys(transform, image.mode):
+                return ImageCms.applyTransform(image, transform)
         except (ImageCms.PyCMSError, OSError):
             pass  # damaged, or of another kind of colours: those of the picture stay
     return image.convert("RGB")
+
+
+def _leaves_greys(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether it is that of sRGB, whatever its name says: then nothing is to be rounded again."""
+    if mode != "RGB":
+        return False
+    probe = np.uint8([[(v, v, v) for v in range(256)], [(v, 255 - v, 128) for v in range(256)]])
+    shown = ImageCms.applyTransform(Image.fromarray(probe), transform)
+    return bool(np.abs(np.asarray(shown).astype(int) - probe).max() <= 1)

@@ -4,5 +4,6 @@ import os
 
 
 def printable(path: str | os.PathLike) -> str:
-    r"""A path as text that can be printed and stored; bytes that are not UTF-8 as `\xe9`."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    r"""A path as one line that can be printed and stored; bytes that are not UTF-8 as `\xe9`."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return text.replace("\n", "\\n").replace("\r", "\\r")

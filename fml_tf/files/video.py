@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fml_tf.files.images import is_picture
+from fml_tf.files.names import printable
 from fml_tf.files.video_stream import NotAVideoError, VideoError, VideoStream
 
 __all__ = [
@@ -57,7 +58,7 @@ def check_video(path: str | os.PathLike) -> None:
       VideoError: a video, but of a codec that is not read.
     """
     if is_picture(path):
-        raise NotAVideoError(f"{path}: a picture, not a video")
+        raise NotAVideoError(f"{printable(path)}: a picture, not a video")
     with VideoStream(path):
         pass
 
@@ -78,11 +79,11 @@ def index_frames(path: str | os.PathLike, decode: bool = False) -> FrameIndex:
         if decode:
             seconds = np.array([frame.seconds for frame in video.frames()])
             if not len(seconds):
-                raise VideoError(f"{path}: {video.no_frame}")
+                raise VideoError(f"{printable(path)}: {video.no_frame}")
             return FrameIndex(seconds, np.zeros(0, int))
         packets = list(video.packet_times())
         if not packets:
-            raise VideoError(f"{path}: {video.no_frame}")
+            raise VideoError(f"{printable(path)}: {video.no_frame}")
     seconds, is_key = map(np.array, zip(*packets))
     order = np.argsort(seconds, kind="stable")  # packets come in the order of decoding
     seconds = seconds[order]
@@ -109,7 +110,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[Frame]:
             found = True
             yield Frame(frame.count, frame.seconds, video.image(frame))
         if not found:
-            raise VideoError(f"{path}: {video.no_frame}")
+            raise VideoError(f"{printable(path)}: {video.no_frame}")
 
 
 def read_chosen_frames(
@@ -139,7 +140,7 @@ def read_chosen_frames(
                 found = True
                 yield Frame(number, float(index.seconds[number]), video.image(frame))
         if asked and not found:
-            raise VideoError(f"{path}: {video.no_frame}")
+            raise VideoError(f"{printable(path)}: {video.no_frame}")
 
 
 class _Reader:

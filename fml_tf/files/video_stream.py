@@ -12,11 +12,14 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from fml_tf.files.names import printable
 from fml_tf.files.video_picture import pixel_aspect, to_rgb
 
 # Larger pictures are taken for a damaged header: 8K has 33 million.
 _MAX_PIXELS = 1 << 26
 _DEFAULT_RATE = Fraction(25)
+# Where a container's times may leap (libav's AVFMT_TS_DISCONT), longer steps than this are leaps.
+_MAY_LEAP, _LEAP_SECONDS = 0x200, 10
 # Other common decoders flag what they could not fill; this one has to be asked to drop it.
 _MOTION_JPEG = "mjpeg"
 _START_OF_SCAN = b"\xff\xda"
@@ -63,7 +66,9 @@ class VideoStream:
         self.timed = True
         self._path = pathlib.Path(path)
         if not self._path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
+            if self._path.exists() and not self._path.is_dir():  # a pipe, a socket
+                raise NotAVideoError(f"{printable(path)}: not a regular file; save it to one first")
+            raise FileNotFoundError(f"{printable(path)}: no such file")
         self._open()
 
     def __enter__(self):
@@ -122,7 +127,7 @@ class VideoStream:
         try:
             return to_rgb(frame.picture, frame.aspect, self._reformatter)
         except (av.FFmpegError, ValueError) as error:
-            raise VideoError(f"{self._path}: {_reason(error)}") from error
+            raise VideoError(f"{printable(self._path)}: {_reason(error)}") from error
 
     def _open(self) -> None:
         # As an open file: no name then counts, be it one that libav takes for an address, for a
@@ -134,7 +139,7 @@ class VideoStream:
         except (av.FFmpegError, ValueError) as error:
             self._file.close()
             raise NotAVideoError(
-                f"{self._path}: not a video that can be read ({_reason(error)})"
+                f"{printable(self._path)}: not a video that can be read ({_reason(error)})"
             ) from error
         except BaseException:
             self._file.close()
@@ -163,12 +168,16 @@ class VideoStream:
             if not stream.disposition & av.stream.Disposition.attached_pic  # a song's cover
         ]
         if not streams:
-            raise NotAVideoError(f"{self._path}: not a video that can be read (no pictures in it)")
+            raise NotAVideoError(
+                f"{printable(self._path)}: not a video that can be read (no pictures in it)"
+            )
         stream = self._container.streams.best("video")
         if stream is None or stream not in streams:
             stream = streams[0]
         if stream.codec_context is None:
-            raise VideoError(f"{self._path}: its codec cannot be decoded ({self._codec_name()})")
+            raise VideoError(
+                f"{printable(self._path)}: its codec cannot be decoded ({self._codec_name()})"
+            )
         return stream
 
     def _codec_name(self) -> str:
@@ -186,15 +195,19 @@ class VideoStream:
         ticks = shown.dts if shown.pts is None else shown.pts
         if ticks is None:
             self.timed = False
-            return float(count / (self._stream.average_rate or _DEFAULT_RATE))
+            # What the pictures themselves say comes first: for a raw stream libav makes up its own.
+            told = self._stream.codec_context.framerate
+            return float(count / (told or self._stream.average_rate or _DEFAULT_RATE))
         return float((ticks - (self._stream.start_time or 0)) * self._stream.time_base)
 
     def _packets(self) -> Iterator[av.Packet]:
         """Yields all packets; of a file that was cut short, those that are there.
 
-        Where the clock starts again, as in joined recordings, its times are made to continue.
+        Where the clock starts again or leaps, as in joined recordings, times are made to continue.
         """
         packets = self._container.demux(self._stream)
+        may_leap = self._container.format.flags & _MAY_LEAP
+        longest = _LEAP_SECONDS / self._stream.time_base if may_leap else np.inf
         last, shift = None, 0
         while True:
             try:
@@ -204,7 +217,7 @@ class VideoStream:
             if not packet.size:  # the last one
                 return
             if packet.dts is not None:
-                if last is not None and packet.dts + shift < last:
+                if last is not None and not 0 <= packet.dts + shift - last <= longest:
                     shift = last + (packet.duration or 0) - packet.dts
                     self.timed = False
                 packet.dts += shift
@@ -222,7 +235,11 @@ class VideoStream:
         context, count, lost = self._stream.codec_context, 0, set()
         pixels = pixel_aspect(self._stream.sample_aspect_ratio)
         first_pixels = context.sample_aspect_ratio
+        # AVI has no times of frames, only their order: each is shown at the next of the packets'.
+        times = [] if self._container.format.name == "avi" else None
         for packet in itertools.chain(self._packets(), [None]):
+            if times is not None and packet is not None:
+                times = None if packet.pts is None else sorted([*times, packet.pts])
             try:
                 pictures = context.decode(packet)
                 failed = packet is not None and self._is_blank(packet)
@@ -230,9 +247,13 @@ class VideoStream:
                 pictures, failed, damaged = [], True, True
             if failed and packet is not None and packet.pts is not None:
                 lost.add(packet.pts)
+                if times and not pictures:
+                    times.remove(packet.pts)
             for picture in pictures:
                 # What was made of a packet in spite of an error may come later, without a flag.
                 spoiled = picture.is_corrupt or picture.pts in lost
+                if times:
+                    picture.pts = times.pop(0)
                 damaged = spoiled or (damaged and not picture.key_frame)
                 if not damaged:
                     if context.sample_aspect_ratio != first_pixels:  # it changed midway
@@ -266,7 +287,7 @@ class VideoStream:
             if deinterlacer is not None:
                 yield from deinterlacer.end()
         except av.FFmpegError as error:  # of the deinterlacer
-            raise VideoError(f"{self._path}: {_reason(error)}") from error
+            raise VideoError(f"{printable(self._path)}: {_reason(error)}") from error
 
 
 def _kind(frame: Decoded) -> tuple[int, int, str]:

@@ -14,6 +14,8 @@ DEFAULT_MARGIN = 1.5
 # The topmost landmarks are the brows, yet the forehead belongs to the face: the crop's centre lies
 # this share of the landmarks' larger side above the centre of their bounding box.
 UPWARD_SHIFT = 0.1
+# Side of a square, px, that is not made before it is shrunk.
+_LARGEST_SQUARE = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +101,15 @@ def crop_image(image: np.ndarray, transform: CropTransform) -> np.ndarray:
     if not transform.overlaps(image):
         raise ValueError(f"{transform} lies outside the image of {width} x {height} px")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    square = cv2.copyMakeBorder(
-        inside,
-        max(-top, 0),
-        max(bottom - height, 0),
-        max(-left, 0),
-        max(right - width, 0),
-        cv2.BORDER_REPLICATE,
-    )
+    borders = np.maximum((-top, bottom - height, -left, right - width), 0)
+    if transform.source_width > _LARGEST_SQUARE and transform.scale < 1:
+        # A strip as long as that would grow to a square of gigabytes: it is shrunk before.
+        borders = np.int64(np.round(borders * transform.scale))
+        borders[::2] = np.minimum(borders[::2], transform.size - 1)
+        borders[1::2] = np.minimum(borders[1::2], transform.size - 1 - borders[::2])
+        rows, columns = transform.size - borders.reshape(2, 2).sum(axis=1)
+        inside = cv2.resize(inside, (int(columns), int(rows)), interpolation=cv2.INTER_AREA)
+        inside = inside.reshape(rows, columns, *image.shape[2:])
+    square = cv2.copyMakeBorder(inside, *borders.tolist(), cv2.BORDER_REPLICATE)
     interpolation = cv2.INTER_AREA if transform.scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(square, (transform.size, transform.size), interpolation=interpolation)

@@ -90,7 +90,9 @@ def is_video(path: str | os.PathLike) -> bool:
     try:
         check_video(path)
     except NotAVideoError:
-        raise ValueError(f"{path}: neither an image nor a video that can be read") from None
+        raise ValueError(
+            f"{printable(path)}: neither an image nor a video that can be read"
+        ) from None
     return True
 
 
@@ -117,8 +119,8 @@ def prepare_photos(source: Source, prepare: Prepare, max_frames: int = 0) -> Fac
         path = pathlib.Path(source)
         if not path.is_dir():
             return _frames([_name(path, 0)], range(1), [_prepare_photo(path, prepare)])
-        photos = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        whole = f"{path}: none of its {len(photos)} files"
+        photos = sorted(p for p in path.iterdir() if not (p.is_dir() or p.name.startswith(".")))
+        whole = f"{printable(path)}: none of its {len(photos)} files"
     else:
         photos = source
         whole = f"none of {len(photos)} photos"
@@ -167,7 +169,9 @@ def scan_video(path: str | os.PathLike, prepare: Prepare, max_frames: int = 0) -
         sharpnesses.append(sharpness(frame.crop))
     if not transforms:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
-        raise ValueError(f"{path}: no usable face in any of {num_frames} frames ({reasons})")
+        raise ValueError(
+            f"{printable(path)}: no usable face in any of {num_frames} frames ({reasons})"
+        )
     landmarks, confidence, rotations, dense = zip(*found)
     return VideoScan(
         path=pathlib.Path(path),
