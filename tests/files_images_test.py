@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from fml_tf.files import images
 from fml_tf.files.images import ImageError, is_picture, read_image
@@ -217,3 +217,34 @@ def test_sixteen_bits_where_white_is_zero(tmp_path):
 def test_a_name_of_two_lines_is_told_in_one(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"two\\nlines.png: no such file"):
         read_image(tmp_path / "two\nlines.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_profiles_of_grey_pictures_count(tmp_path, mode):
+    # A grey profile of linear light, made from its few tags.
+    curve = b"curv" + bytes(8)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    name = b"desc" + bytes(4) + struct.pack(">I", 2) + b"x\0" + bytes(80)
+    tags = {b"kTRC": curve, b"wtpt": white, b"desc": name}
+    table, body, offset = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, content in tags.items():
+        content += bytes(-len(content) % 4)
+        table += tag + struct.pack(">2I", offset + len(body), len(content))
+        body += content
+    header = bytearray(128)
+    header[8:12], header[12:24], header[36:40] = b"\2\x10\0\0", b"mntrGRAYXYZ ", b"acsp"
+    header[68:80] = struct.pack(">3i", 63190, 65536, 54061)
+    profile = bytes(header) + struct.pack(">I", len(tags)) + table + body
+    profile = struct.pack(">I", len(profile)) + profile[4:]
+    grey = np.full((8, 8), 64, np.uint8)
+    image = Image.fromarray(grey.astype(np.uint16) * 257 if mode == "I;16" else grey)
+    image = image if mode == "I;16" else image.convert(mode)
+    image.save(tmp_path / "a.png", icc_profile=profile)
+    assert abs(int(read_image(tmp_path / "a.png")[0, 0, 0]) - 137) <= 1  # of linear 0.251
+
+
+def test_a_png_with_a_long_history_is_read(tmp_path):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("history", "edited " * 300_000, zip=True)
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "a.png", pnginfo=notes)
+    assert is_picture(tmp_path / "a.png") and (read_image(tmp_path / "a.png") == 9).all()

@@ -128,6 +128,22 @@ def test_a_folder_passes_over_a_bomb_a_video_and_a_damaged_photo(album, clip, ca
     assert len(warnings) == 7 and not any("\n" in warning for warning in warnings)
 
 
+def test_a_folder_passes_over_pipes_and_links_to_nothing(album, caplog):
+    os.mkfifo(album / "pipe.png")
+    (album / "gone.png").symlink_to(album / "nowhere.png")
+    (album / "round.png").symlink_to(album / "round.png")
+    with caplog.at_level(logging.WARNING):
+        assert prepare_photos(album, prepare).names == ("a.png", "b.png")
+    warnings = "\n".join(record.getMessage() for record in caplog.records)
+    for told in (
+        "pipe.png: not a regular",
+        "gone.png: no such file",
+        "round.png: no such",
+        "6 of 8",
+    ):
+        assert told in warnings
+
+
 def test_max_frames_counts_usable_photos(album):
     assert prepare_photos(album, prepare, max_frames=1).names == ("a.png",)
 

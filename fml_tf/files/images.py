@@ -7,7 +7,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from fml_tf.files.names import printable
 
@@ -25,9 +25,12 @@ _FORMATS = sorted(_TAKEN & Image.OPEN.keys())
 # The largest photos that telephones take have 200 million.
 _MAX_PIXELS = 200_000_000
 Image.MAX_IMAGE_PIXELS = _MAX_PIXELS  # of the whole process: Pillow has no other
+# Editors keep long histories in PNGs. Pillow's limit of 1 MB is against bombs; 16 MB are none, too.
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 24
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Tags of TIFF.
-_SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 254, 262, 50706
+_SUBFILE_TYPE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANES = 254, 258, 259, 262, 284
+_DNG_VERSION = 50706
 _WHITE_IS_ZERO = 0  # of the photometric interpretation
 _SRGB = ImageCms.createProfile("sRGB")
 # What the orientation of EXIF asks for; 1 is upright.
@@ -125,6 +128,9 @@ def _is_camera_raw(image: Image.Image) -> bool:
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == 2 and tags.get(_COMPRESSION, 1) == 1 and max(tags[_BITS]) > 8:
+        raise ValueError("16 bits of uncompressed planes")  # which Pillow takes for 8
     image.load()
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -135,9 +141,11 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
     # Of a PGM's more than eight bits Pillow makes 32, of the range of 16.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         grey = np.uint8(np.asarray(image) >> 8)
-        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # left to us by Pillow
+        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # left to us by Pillow
             grey = 255 - grey
-        return np.stack([grey] * 3, axis=-1)
+        profile = image.info.get("icc_profile")
+        image = Image.fromarray(grey)
+        image.info["icc_profile"] = profile
     if image.mode in ("I", "F"):
         raise ValueError("more than 16 bits per channel")
     return np.array(_to_srgb(image))
@@ -147,7 +155,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if profile:
         if image.mode not in ("L", "RGB", "CMYK"):
-            image = image.convert("RGB")
+            image = image.convert("L" if image.mode == "LA" else "RGB")
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             transform = ImageCms.buildTransform(source, _SRGB, image.mode, "RGB")
