@@ -36,7 +36,8 @@ pre{background:#f4f4f4;padding:1em;overflow:auto}</style>
 <b>{{ metrics.split }}</b>{% if metrics.split != "train" %}, whose people
 training has not seen{% endif %}.</p>
 <table>
-{% for name, value in rows %}<tr><td>{{ name }}</td><td>{{ "%.3f"|format(value) }}</td></tr>
+{% for name, value in rows %}<tr><td>{{ name }}</td>
+<td>{{ value if value is integer else "%.3f"|format(value) }}</td></tr>
 {% endfor %}</table>
 <h2>Loss</h2><img src="data:image/png;base64,{{ curves }}" alt="loss curves">
 <h2>Best and worst</h2>
