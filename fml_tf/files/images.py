@@ -159,15 +159,15 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             transform = ImageCms.buildTransform(source, _SRGB, image.mode, "RGB")
-            if not _leaves_greys(transform, image.mode):
+            if not _is_srgb(transform, image.mode):
                 return ImageCms.applyTransform(image, transform)
         except (ImageCms.PyCMSError, OSError):
             pass  # damaged, or of another kind of colours: those of the picture stay
     return image.convert("RGB")
 
 
-def _leaves_greys(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether it is that of sRGB, whatever its name says: then nothing is to be rounded again."""
+def _is_srgb(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether it comes from sRGB, whatever its profile is called: then nothing is rounded again."""
     if mode != "RGB":
         return False
     probe = np.uint8([[(v, v, v) for v in range(256)], [(v, 255 - v, 128) for v in range(256)]])
