@@ -182,9 +182,9 @@ def test_a_full_disk_is_told_and_the_earlier_run_stays(run, tmp_path, capsys):
     (out / "frame_0009.obj").write_text("of an earlier run")
     # The video, which comes last, is the largest file by far.
     noise = np.random.default_rng(0).integers(0, 256, (4, 480, 480, 3), np.uint8)
-    write_video(tmp_path / "clip.mp4", [*portrait_frames(2), *np.tile(noise, (8, 1, 1, 1))])
+    write_video(tmp_path / "clip.mp4", [*portrait_frames(2), *np.tile(noise, (16, 1, 1, 1))])
     message = f"{out}/overlay.mp4: cannot be written: File too large"
-    with full_disk(2_000_000):
+    with full_disk(3_500_000):
         assert_refused(run, tmp_path, capsys, message, input=tmp_path / "clip.mp4", overwrite=1)
     assert (out / "frame_0009.obj").read_text() == "of an earlier run"
 
