@@ -248,3 +248,15 @@ def test_a_png_with_a_long_history_is_read(tmp_path):
     notes.add_text("history", "edited " * 300_000, zip=True)
     Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "a.png", pnginfo=notes)
     assert is_picture(tmp_path / "a.png") and (read_image(tmp_path / "a.png") == 9).all()
+
+
+def test_a_grey_tiff_of_twelve_bits(tmp_path):
+    values = np.arange(64).reshape(8, 8) * 65  # up to 4095
+    pairs = values.reshape(-1, 2)
+    packed = [(a >> 4, (a & 15) << 4 | b >> 8, b & 255) for a, b in pairs.tolist()]
+    tags = {256: 8, 257: 8, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 96}
+    content = struct.pack("<2sHI", b"II", 42, 8 + 96) + bytes(np.uint8(packed))
+    content += struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<2H2I", tag, 4, 1, value) for tag, value in tags.items())
+    (tmp_path / "a.tif").write_bytes(content + bytes(4))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], values >> 4)

@@ -400,3 +400,16 @@ def test_a_frame_is_written_for_an_hour_at_most(tmp_path):
     write_video(tmp_path / "a.mp4", zip((0.0, 0.1, 30_000.0), pictures))
     seconds = [frame.seconds for frame in read_frames(tmp_path / "a.mp4")]
     np.testing.assert_allclose(seconds, (0, 0.1, 3600.1), atol=1e-4)
+
+
+def test_a_sample_without_bytes_does_not_end_the_video(tmp_path):
+    frames = moving_frames(4)
+    path = encode(tmp_path / "a.mov", frames, "mjpeg", rate=10, pixels="yuvj420p")
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"stsz") + 16
+    first, second = np.frombuffer(content[sizes : sizes + 8], ">u4").tolist()
+    # The second is as a dropped frame is; its bytes lie behind the first one's, so nothing moves.
+    content[sizes : sizes + 8] = np.array([first + second, 0], ">u4").tobytes()
+    path.write_bytes(content)
+    shown = list(read_frames(path))
+    np.testing.assert_allclose([frame.seconds for frame in shown], (0, 0.2, 0.3), atol=1e-6)

@@ -140,7 +140,8 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
         image = image.transpose(_TURNS[orientation])
     # Of a PGM's more than eight bits Pillow makes 32, of the range of 16.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        grey = np.uint8(np.asarray(image) >> 8)
+        bits = tags.get(_BITS, (16,))[0]  # of a TIFF, which may have 12
+        grey = np.uint8(np.asarray(image) >> (bits - 8))
         if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # left to us by Pillow
             grey = 255 - grey
         profile = image.info.get("icc_profile")

@@ -214,8 +214,8 @@ class VideoStream:
                 packet = next(packets)
             except (StopIteration, av.FFmpegError):
                 return
-            if not packet.size:  # the last one
-                return
+            if not packet.size:  # a frame that was dropped, or the end
+                continue
             if packet.dts is not None:
                 if last is not None and not 0 <= packet.dts + shift - last <= longest:
                     shift = last + (packet.duration or 0) - packet.dts
