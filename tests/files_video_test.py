@@ -413,3 +413,13 @@ def test_a_sample_without_bytes_does_not_end_the_video(tmp_path):
     path.write_bytes(content)
     shown = list(read_frames(path))
     np.testing.assert_allclose([frame.seconds for frame in shown], (0, 0.2, 0.3), atol=1e-6)
+
+
+def test_a_palette_is_kept_after_a_jump(tmp_path):
+    clip = encode(tmp_path / "a.mkv", moving_frames(40), "ffv1", rate=10, pixels="bgr0")
+    path = ffmpeg(clip, tmp_path / "a.avi", "-pix_fmt", "pal8", "-c:v", "rawvideo")
+    index = index_frames(path)
+    assert len(index.keyframes) > 20  # it could jump
+    (last,) = read_chosen_frames(path, index, [35])
+    np.testing.assert_array_equal(last.image, list(read_frames(path))[35].image)
+    assert last.image.mean() > 50

@@ -108,6 +108,8 @@ class VideoStream:
 
     def frames_from(self, seconds: float) -> Iterator[Decoded] | None:
         """As `frames`, from the keyframe at or before that time on; None where there is no way."""
+        if self._stream.codec_context.pix_fmt == "pal8":  # its palette comes with the first packet
+            return None
         start = self._stream.start_time or 0
         try:
             self._container.seek(
