@@ -260,3 +260,19 @@ def test_a_grey_tiff_of_twelve_bits(tmp_path):
     content += b"".join(struct.pack("<2H2I", tag, 4, 1, value) for tag, value in tags.items())
     (tmp_path / "a.tif").write_bytes(content + bytes(4))
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], values >> 4)
+
+
+def test_planes_of_sixteen_bits_are_refused(tmp_path):
+    # Bits, offsets and lengths of the three planes of 4 x 4 lie behind the header.
+    tables = struct.pack("<3H", 16, 16, 16) + struct.pack("<6I", 38, 70, 102, 32, 32, 32)
+    tags = {256: 4, 257: 4, 258: (3, 3, 8), 259: 1, 262: 2, 273: (4, 3, 14), 277: 3, 278: 4}
+    tags |= {279: (4, 3, 26), 284: 2}
+    content = struct.pack("<2sHI", b"II", 42, 134) + tables + bytes(96)
+    content += struct.pack("<H", len(tags))
+    for tag, value in tags.items():
+        content += struct.pack(
+            "<2H2I", tag, *(value if isinstance(value, tuple) else (4, 1, value))
+        )
+    (tmp_path / "a.tif").write_bytes(content + bytes(4))
+    with pytest.raises(ImageError, match="16 bits of uncompressed planes"):
+        read_image(tmp_path / "a.tif")

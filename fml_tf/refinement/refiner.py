@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import cv2
 import numpy as np
 import scipy.linalg
 import tensorflow as tf
@@ -11,6 +10,7 @@ from fml_tf.losses.landmark import slide_contour
 from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.refinement.energy import FrameState, cauchy, motion_jacobian, position_jacobian
+from fml_tf.refinement.evidence import Evidence
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.rendering.illumination import spherical_harmonics
 from fml_tf.rendering.image_formation import merge_frames
@@ -191,7 +191,7 @@ class Refiner:
         elif dense is not None:
             dense = dense[:, self._dense.anchored]
         visible = self._decode(answer).visible
-        return _Evidence(frames, landmarks, confidence, visible, dense)
+        return Evidence(frames, landmarks, confidence, visible, dense)
 
     def _decode(self, parameters):
         with without_xla():  # which would compile again for each M
@@ -417,34 +417,6 @@ class Refiner:
             frame=model.frame_layout.split(tf.constant(frames[None], tf.float32)),
         )
         return moved, point.errors + of_errors
-
-
-class _Evidence:
-    """Pictures and landmarks of one person; pictures a little blurred, so that slopes reach.
-
-    Dense points [M, A, 4] are the anchored ones; `depths` [M, A] px are behind their mean.
-    """
-
-    def __init__(self, frames, landmarks, confidence, visible, dense):
-        blurred = [cv2.GaussianBlur(np.float32(frame), (0, 0), 1.0) for frame in frames]
-        self.frames = tf.constant(np.stack(blurred))
-        slopes = [np.concatenate([_slope(f, 1, 0), _slope(f, 0, 1)], axis=-1) for f in blurred]
-        self.slopes = tf.constant(np.stack(slopes))
-        self.confidence = np.float64(confidence)
-        self.landmarks = np.where(self.confidence[..., None] > 0, np.float64(landmarks), 0.0)
-        self.visible = visible.numpy()
-        self.dense = self.depths = None
-        if dense is not None:
-            self.dense = np.where(dense[..., 3:] > 0, np.float64(dense), 0.0)
-            depths = self.dense[..., 2]
-            self.depths = depths - depths.mean(axis=1, keepdims=True)
-        for name, values in vars(self).items():
-            if values is not None and not np.isfinite(values).all():
-                raise ValueError(f"nothing can be refined by {name} that are not finite")
-
-
-def _slope(picture, across, down):
-    return cv2.Sobel(picture, cv2.CV_32F, across, down, ksize=3, scale=1 / 8)
 
 
 def _rotations(parameters):
