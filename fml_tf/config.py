@@ -15,6 +15,12 @@ from absl import flags
 RENDERING_BACKENDS = ("fast", "tfg")
 """Names of the backends of fml_tf/rendering."""
 
+BACKBONES = ("alexnet", "vgg16", "resnet18", "resnet50")
+"""Names of the networks of systems that see one frame at a time."""
+
+OPTIMIZERS = ("adam", "adadelta")
+"""Names of the classes in training/optimizer.py."""
+
 COMPUTE_DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """Keras' policies by the types of number that networks can compute with."""
 
@@ -57,9 +63,34 @@ class ModelConfig:
     num_graph_nodes: int = _field(521, "|G|, nodes of the deformation graph.", lower_bound=4)
     shape_size: int = _field(500, "g, vectors of the learned shape basis Θs.", lower_bound=1)
     albedo_size: int = _field(500, "|β|, vectors of the learned albedo basis Θa.", lower_bound=1)
+    prior: str = _field(
+        "synthetic",
+        "Statistical face model of the systems that are given one: of 200 generated Europeans with "
+        "clean skin, as scans are; or of 2,000 generated people of all kinds.",
+        choices=("synthetic", "synthetic_all"),
+    )
+    prior_size: int = _field(
+        80, "Vectors of the statistical model's shape, and of its albedo.", lower_bound=1
+    )
+    corrective_size: int = _field(
+        500,
+        "Vectors of the learned correctives of --system=multilevel, of shape and of albedo.",
+        lower_bound=1,
+    )
+    backbone: str = _field(
+        "",
+        "Network of a system that sees one frame at a time; the one of its paper, if not given.",
+        choices=("", *BACKBONES),
+    )
+    confidence: str = _field(
+        "coefficient",
+        "What --system=deep3d_sets trusts pictures with: each coefficient of the shape, or a "
+        "picture as a whole.",
+        choices=("coefficient", "picture"),
+    )
     network_width: float = _field(
         1.0,
-        "Factor on the channels of all network layers; 1 gives Tables 1-3 of the supplemental.",
+        "Factor on the channels of all network layers; 1 gives those of the papers.",
         lower_bound=0.01,
     )
     frame_pooling: str = _field(
@@ -76,6 +107,21 @@ class ModelConfig:
     )
     focal_length: float = _field(
         4.5, "Focal length in crop widths (ours; the paper gives none).", lower_bound=0.01
+    )
+    light: str = _field(
+        "colour",
+        "Light of any colour (27 numbers a frame), or white (9).",
+        choices=("colour", "white"),
+    )
+    initial_shading: float = _field(
+        1.0,
+        "The even light of the first prediction: colours over albedo (ours; MoFA: 0.7).",
+        lower_bound=0.0,
+    )
+    depth_rate: float = _field(
+        1.0,
+        "Factor on the depth among a network's outputs, which acts as one on its learning rate.",
+        lower_bound=1e-6,
     )
     length_unit_mm: float = _field(
         100.0,
@@ -97,7 +143,7 @@ class ModelConfig:
     )
     initial_basis_stddev: float = _field(
         1e-3,
-        "Standard deviation of Θs (in length_unit_mm) and Θa at the start (ours).",
+        "Standard deviation of learned bases at the start, of shape in length_unit_mm (ours).",
         lower_bound=0.0,
         free=True,
     )
@@ -151,7 +197,11 @@ class TrainConfig:
     )
     num_frames: int = _field(4, "M, frames of each person in a training example.", lower_bound=1)
     batch_size: int = _field(4, "B, people in a step, over all replicas.", lower_bound=1)
-    initial_checkpoint: str = _field("", "Start from the weights of this model or training run.")
+    initial_checkpoint: str = _field(
+        "",
+        "Start from the weights of this model or training run; --system=deep3d_sets starts from a "
+        "deep3d.",
+    )
     initial_bases: str = _field(
         "random",
         "Where Θs and Θa start: at random (paper), or (ours) as principal components, of smooth "
@@ -170,16 +220,28 @@ class TrainConfig:
         "stage 2 takes the steps that are left (ours). 0 never ends it early.",
         lower_bound=0.0,
     )
+    base_steps: int = _field(
+        0,
+        "Of --system=multilevel, before stage 2: everything but the correctives, which are held at "
+        "zero.",
+        lower_bound=0,
+    )
     joint_steps: int = _field(100_000, "Stage 2: everything.", lower_bound=0)
     finetune_steps: int = _field(
         20_000, "Stage 3: everything, with a higher rate for the albedo.", lower_bound=0
     )
-    network_learning_rate: float = _field(1e-4, "Adam's rate for the networks.", lower_bound=0.0)
+    optimizer: str = _field(
+        "adam", "What updates the weights; MoFA's and 250 Hz's is adadelta.", choices=OPTIMIZERS
+    )
+    network_learning_rate: float = _field(1e-4, "Rate for the networks.", lower_bound=0.0)
+    base_learning_rate: float = _field(
+        1e-4, "Rate for the network in the steps of --base_steps.", lower_bound=0.0
+    )
     shape_learning_rate: float = _field(
-        1e-4, "Adam's rate for Θs (in length_unit_mm).", lower_bound=0.0
+        1e-4, "Rate for the learned basis of shapes (in length_unit_mm).", lower_bound=0.0
     )
     albedo_learning_rate: float = _field(
-        1e-4, "Adam's rate for Θa and the mean albedo.", lower_bound=0.0
+        1e-4, "Rate for the learned basis of albedos and the mean albedo.", lower_bound=0.0
     )
     finetune_albedo_learning_rate: float = _field(
         1e-3,
@@ -199,7 +261,25 @@ class TrainConfig:
         "The other reading of λpho: |V| is the number of vertices that a frame shows.",
         lower_bound=0.0,
     )
+    robust_photometric_weight: float = _field(
+        0.0,
+        "MoFA's photometric term: the distance of colours, not its square, summed over what a "
+        "frame shows of the face and divided by all of its vertices.",
+        lower_bound=0.0,
+    )
+    robust_visible_photometric_weight: float = _field(
+        0.0, "The same, divided by the number of vertices that a frame shows.", lower_bound=0.0
+    )
+    base_photometric_weight: float = _field(
+        0.0, "The latter of the base level of --system=multilevel.", lower_bound=0.0
+    )
     landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)
+    base_landmark_weight: float = _field(
+        0.0, "The same of the base level of --system=multilevel.", lower_bound=0.0
+    )
+    inner_landmark_weight: float = _field(
+        0.0, "MoFA's landmark term: the 46 of brows, eyes, nose and mouth.", lower_bound=0.0
+    )
     landmark_fit_weight: float = _field(
         0.0,
         "Distance to the shape, pose and expression that minimise the terms landmark, smoothness "
@@ -209,6 +289,36 @@ class TrainConfig:
     smoothness_weight: float = _field(1e-3, "λsmo of equation (9).", lower_bound=0.0)
     sparsity_weight: float = _field(1e-7, "λspa of equation (9).", lower_bound=0.0)
     expression_weight: float = _field(1e-8, "λble of equation (9).", lower_bound=0.0)
+    weighted_landmark_weight: float = _field(
+        0.0,
+        "Deep3D's landmark term: nose and inner mouth count 20 times as much.",
+        lower_bound=0.0,
+    )
+    shape_prior_weight: float = _field(
+        0.0, "Sum of squares of a statistical model's shape coefficients, in σ.", lower_bound=0.0
+    )
+    albedo_prior_weight: float = _field(
+        0.0, "The same of its albedo coefficients.", lower_bound=0.0
+    )
+    corrective_smoothness_weight: float = _field(
+        0.0,
+        "Squared differences of neighbours' shape correctives, mm², a mean over vertices.",
+        lower_bound=0.0,
+    )
+    corrective_size_weight: float = _field(
+        0.0, "Squared length of shape correctives, mm², a mean over vertices.", lower_bound=0.0
+    )
+    reflectance_sparsity_weight: float = _field(
+        0.0,
+        "Differences of neighbours' albedo where the picture's chroma is alike, to the power 0.9.",
+        lower_bound=0.0,
+    )
+    reflectance_constancy_weight: float = _field(
+        0.0, "Squared differences of albedo over bare skin.", lower_bound=0.0
+    )
+    flat_albedo_weight: float = _field(
+        0.0, "Variance of the albedo over bare skin, summed over channels.", lower_bound=0.0
+    )
     true_position_weight: float = _field(
         0.0,
         "Weight of the true projected positions; synthetic people only (ours).",

@@ -60,6 +60,34 @@ class MultiFrameBatch(tf.experimental.ExtensionType):
         """[B, M] bool, the frames that the identity is pooled over."""
         return self.frame_mask if self.pool_mask is None else self.pool_mask
 
+    def by_frame(self) -> "MultiFrameBatch":
+        """The same frames as B·M people of one frame each; one that is masked has none."""
+
+        def split(values):
+            num_people, num_frames = values.shape[:2]
+            if num_people is None or num_frames is None:
+                return tf.reshape(values, (-1, 1, *values.shape[2:]))
+            return tf.reshape(values, (num_people * num_frames, 1, *values.shape[2:]))
+
+        truth = self.truth
+        if truth is not None:
+            num_frames = tf.shape(self.frame_mask)[1]
+            truth = GroundTruth(
+                neutral_shape=tf.repeat(truth.neutral_shape, num_frames, axis=0),
+                albedo=tf.repeat(truth.albedo, num_frames, axis=0),
+                blendshape_activations=split(truth.blendshape_activations),
+                rotation=split(truth.rotation),
+                positions=split(truth.positions),
+                illumination=split(truth.illumination),
+            )
+        return MultiFrameBatch(
+            frames=split(self.frames),
+            frame_mask=split(self.frame_mask),
+            landmarks=split(self.landmarks),
+            landmark_confidence=split(self.landmark_confidence),
+            truth=truth,
+        )
+
 
 class FaceParameters(tf.experimental.ExtensionType):
     """All that an encoder regresses; what there is depends on the face model.

@@ -26,3 +26,14 @@ def test_join_is_the_inverse_of_split():
     """What an edited identity is given to the encoder as is what it regressed, if unedited."""
     outputs = tf.random.stateless_normal((2, 3, 9), (0, 1))
     np.testing.assert_allclose(LAYOUT.join(LAYOUT.split(outputs)), outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_copies_share_one_number():
+    white = Parameter("light", (2, 3), offset=np.float32([[1] * 3, [0] * 3]), copies=3)
+    layout = ParameterLayout([Parameter("plain", (1,)), white])
+    assert layout.size == 3
+    outputs = tf.constant([[7.0, 1.0, 2.0], [8.0, 3.0, 4.0]])
+    values = layout.split(outputs)
+    np.testing.assert_array_equal(values["light"][0], [[2, 2, 2], [2, 2, 2]])
+    np.testing.assert_array_equal(values["light"][1], [[4, 4, 4], [4, 4, 4]])
+    np.testing.assert_allclose(layout.join(values), outputs, atol=1e-6)

@@ -12,7 +12,8 @@ from absl import flags
 from fml_tf.config import ModelConfig
 from fml_tf.models import save
 from fml_tf.models.building import build_model
-from fml_tf.models.face_models.graph import COMPLEMENT, EXPRESSION
+from fml_tf.models.face_models.base import EXPRESSION
+from fml_tf.models.face_models.graph import COMPLEMENT
 from fml_tf.models.face_models.orthogonal_complement import graph_expression_basis
 from fml_tf.models.saving import (
     BEST,

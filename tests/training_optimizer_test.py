@@ -1,10 +1,10 @@
-"""The fused Adam against Keras' own."""
+"""The fused optimisers against Keras' Adam and a written-out AdaDelta."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from fml_tf.training.optimizer import FusedAdam
+from fml_tf.training.optimizer import FusedAdadelta, FusedAdam
 
 
 def test_updates_are_those_of_keras_adam():
@@ -56,3 +56,25 @@ def test_state_survives_a_checkpoint(tmp_path):
     tf.train.Checkpoint(v=second, o=restored).restore(path).assert_consumed()
     run(range(5, 10), second, restored)
     np.testing.assert_array_equal(second, whole)
+
+
+def test_adadelta_is_as_its_paper_writes_it():
+    random = np.random.default_rng(0)
+    value = random.normal(size=(4, 3))
+    by_gradient, by_product = (tf.Variable(value, dtype=tf.float32) for _ in range(2))
+    optimizer = FusedAdadelta([by_gradient, by_product])
+    decay, epsilon, rate = 0.95, 1e-6, 0.1
+    squared_gradients, squared_updates = np.zeros_like(value), np.zeros_like(value)
+    for _ in range(10):
+        left, right = random.normal(size=(4, 2)), random.normal(size=(2, 3))
+        gradient = left @ right
+        squared_gradients = decay * squared_gradients + (1 - decay) * gradient**2
+        update = np.sqrt(squared_updates + epsilon) / np.sqrt(squared_gradients + epsilon)
+        update *= gradient
+        squared_updates = decay * squared_updates + (1 - decay) * update**2
+        value = value - rate * update
+        optimizer.apply([tf.constant(gradient, tf.float32)], [by_gradient], tf.constant(rate))
+        factors = (tf.constant(factor, tf.float32) for factor in (left, right))
+        optimizer.apply_product(*factors, by_product, tf.constant(rate))
+    np.testing.assert_allclose(by_gradient, value, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(by_product, value, rtol=1e-5, atol=1e-6)

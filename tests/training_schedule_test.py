@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from fml_tf.config import TrainConfig
+from fml_tf.losses.objective import LOSSES
 from fml_tf.models.reconstructor import hold_at_mean
 from fml_tf.training.schedule import Criterion, Schedule, stages_of
 
@@ -39,6 +40,24 @@ def test_identity_is_left_alone_in_pretraining_and_the_albedo_speeds_up_at_the_e
     assert schedule.rates_at(9) == {"network": 1.0}
     assert schedule.rates_at(10) == {"network": 1.0, "shape": 2.0, "albedo": 3.0}
     assert schedule.rates_at(34) == {"network": 1.0, "shape": 2.0, "albedo": 30.0}
+
+
+def test_a_model_of_two_levels_learns_its_base_before_its_correctives():
+    def base_level(identity):
+        return identity
+
+    config = dataclasses.replace(CONFIG, base_steps=7, base_learning_rate=5.0)
+    schedule = Schedule(stages_of(config, GROUPS, base_level))
+    names = [schedule.stages[schedule.index_at(step)].name for step in range(42)]
+    assert names == ["pretrain"] * 10 + ["base"] * 7 + ["joint"] * 20 + ["finetune"] * 5
+    base = schedule.stages[1]
+    assert base.edit_identity is base_level
+    assert schedule.rates_at(10) == {"network": 5.0}
+    assert "robust_visible_photometric" in base.without
+    assert "base_photometric" not in base.without
+    assert set(base.without) < set(LOSSES)
+    with pytest.raises(ValueError, match="--base_steps: the face model has no base level"):
+        stages_of(config, GROUPS)
 
 
 def test_a_model_without_learned_bases_has_one_rate():

@@ -12,6 +12,7 @@ import tensorflow as tf
 from fml_tf.evaluation.predictions import FaceFit, Frame, Prediction, Shape
 from fml_tf.files.images import to_bytes
 from fml_tf.losses.photometric import photometric_error_rgb, photometric_weights
+from fml_tf.models.encoders.image_set import ImageSetEncoder, by_sum, most_confident
 from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor, hold_at_mean
 from fml_tf.preprocessing.faces import FaceBox
 from fml_tf.preprocessing.landmark_detectors import make_landmark_detector
@@ -25,6 +26,7 @@ from fml_tf.preprocessing.prepare import (
 from fml_tf.refinement.refiner import Refiner
 from fml_tf.rendering.pictures import render_frame_pictures
 from fml_tf.rendering.sampling import sample_bilinear
+from fml_tf.structures import FaceParameters
 from fml_tf.template.makehuman import load_makehuman
 from fml_tf.viewer.glb import face_glb
 from fml_tf.viewer.page import viewer_page
@@ -32,6 +34,7 @@ from fml_tf.xla import without_xla
 
 TRAINING_MEAN = "training mean"
 """Method that answers the mean of the people that a model learned from, whoever it sees."""
+_OTHER_WEIGHTINGS = {"summed confidence": by_sum, "most confident": most_confident}
 _MOST_CROPS = 500  # kept at once
 
 Predict = Callable[[str, Sequence[Frame]], Prediction]
@@ -90,6 +93,10 @@ class ModelPredictor:
         model learned from and where that is known, is a shape and nothing else. Answers are refined
         where the model says how far to trust them.
 
+        Of a model of two levels, "coarse" is the base level. Of one that weighs frames by
+        confidence, "summed confidence" and "most confident" are other ways to (Deep3D, Table 4: S2
+        and S3).
+
         An M of None takes all frames of a case that show a usable face, so that those of a video
         which do not are no failure.
         """
@@ -102,6 +109,12 @@ class ModelPredictor:
             if count != 1:
                 methods.append(self._method(f"averaged {label}", count, self._predict_averaged))
             methods.append(self._method(f"pooled {label}", count, self.predict_pooled))
+            if self.model.face_model.base_level is not None:
+                methods.append(self._method(f"coarse {label}", count, self._predict_coarse))
+            if count != 1 and isinstance(self.model.encoder, ImageSetEncoder):
+                for name, weighting in _OTHER_WEIGHTINGS.items():
+                    predict = functools.partial(self._predict_weighted, weighting)
+                    methods.append(self._method(f"{name} {label}", count, predict))
             if self._refiner is not None:
                 methods.append(self._method(f"refined {label}", count, self._predict_refined))
         return methods
@@ -206,6 +219,21 @@ class ModelPredictor:
         batch = self._batch(frames)
         mask = tf.ones(batch.shape[:2], tf.bool)
         parameters = self._encode(batch, mask, edit_identity=edit_identity)
+        return self._decode(batch, parameters)
+
+    def _predict_coarse(self, case, frames):
+        return self.predict_pooled(case, frames, self.model.face_model.base_level)
+
+    def _predict_weighted(self, weighting, _, frames):
+        batch, model = self._batch(frames), self.model
+        mask = tf.ones(batch.shape[:2], tf.bool)
+        features = model.encoder.features(batch[0], training=False)
+        vectors = model.encoder.weighted_identity(features, mask, weighting)
+        outputs = model.encoder.frame_parameters(features, vectors, training=False)
+        parameters = FaceParameters(
+            identity=model.identity_layout.split(vectors),
+            frame=model.frame_layout.split(outputs[None]),
+        )
         return self._decode(batch, parameters)
 
     def _predict_refined(self, _, frames):

@@ -28,10 +28,12 @@ class Loss(abc.ABC):
     Attributes:
       normaliser: its weight is divided by it.
       needs_truth: whether it reads `batch.truth`.
+      of_base_level: the faces that it is given are those of the face model's `base_level`.
     """
 
     normaliser: float = 1.0
     needs_truth: bool = False
+    of_base_level: bool = False
 
     @abc.abstractmethod
     def __call__(

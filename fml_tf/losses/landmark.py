@@ -5,14 +5,23 @@ so those slide: each step takes the candidate vertex nearest to the ray through 
 point (multi-level face model paper, section 6.1).
 """
 
+import numpy as np
 import tensorflow as tf
 
 from fml_tf.losses.base import Loss, LossValue
 from fml_tf.models.reconstructor import FaceReconstructor
+from fml_tf.structures import NUM_LANDMARKS
+
+INNER = np.r_[17:27, 30:66]
+"""The 46 landmarks of brows, nose tip and base, eyes and mouth."""
+NOSE_AND_INNER_MOUTH = np.r_[28:31, 60:66]
+"""Landmarks that count more with Deep3D."""
 
 
 class LandmarkLoss(Loss):
     """`landmark_loss` with the sliding contour of a template; measures `landmark_px`."""
+
+    _factors = np.ones(NUM_LANDMARKS, np.float32)
 
     def __init__(self, model: FaceReconstructor):
         self._camera = model.camera
@@ -27,6 +36,7 @@ class LandmarkLoss(Loss):
         mask = tf.reshape(batch.frame_mask, [-1])
         detected = tf.reshape(batch.landmarks, (-1, *batch.landmarks.shape[2:]))
         confidence = tf.reshape(batch.landmark_confidence, (-1, detected.shape[1]))
+        confidence *= self._factors
         indices = slide_contour(
             faces.vertices,
             self._landmark_vertices,
@@ -38,6 +48,59 @@ class LandmarkLoss(Loss):
         error = landmark_error_px(projected, detected)
         loss = landmark_loss(projected, detected, confidence, mask, self._camera.width, num_people)
         return LossValue(loss, {"landmark_px": tf.reshape(error, (num_people, num_frames))})
+
+
+class BaseLandmarkLoss(LandmarkLoss):
+    """The same of the base level (multi-level paper, equation (10)): `base_landmark_px`."""
+
+    of_base_level = True
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        value = super().__call__(batch, parameters, faces)
+        return LossValue(value.value, {"base_landmark_px": value.measures["landmark_px"]})
+
+
+class WeightedLandmarkLoss(LandmarkLoss):
+    """The same with 20 times the weight of nose and inner mouth (Deep3D, equation (4)).
+
+    Which these are is printed in words; its code takes 28-30 and the whole inner mouth.
+    """
+
+    _factors = np.where(np.isin(np.arange(NUM_LANDMARKS), NOSE_AND_INNER_MOUTH), 20.0, 1.0).astype(
+        np.float32
+    )
+
+
+class InnerLandmarkLoss(Loss):
+    """`landmark_loss` of the landmarks that keep their vertex (MoFA, equation (9)).
+
+    MoFA shows which 46 of the 66 it takes in a picture only. Ours: brows, nose tip and base, eyes
+    and mouth; neither the contour, which slides, nor the bridge of the nose, which has no features.
+    """
+
+    def __init__(self, model: FaceReconstructor):
+        self._camera = model.camera
+        with tf.init_scope():
+            self._vertices = tf.constant(model.template.landmark_vertices[INNER])
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        del parameters
+        mask = tf.reshape(batch.frame_mask, [-1])
+        detected = tf.reshape(batch.landmarks, (-1, *batch.landmarks.shape[2:]))
+        confidence = tf.reshape(batch.landmark_confidence, (-1, detected.shape[1]))
+        projected = tf.transpose(tf.gather(faces.positions, self._vertices), (2, 0, 1))
+        return LossValue(
+            landmark_loss(
+                projected,
+                tf.gather(detected, INNER, axis=1),
+                tf.gather(confidence, INNER, axis=1),
+                mask,
+                self._camera.width,
+                tf.shape(batch.frame_mask)[0],
+            )
+        )
 
 
 def slide_contour(vertices, landmark_vertices, contour_candidates, detected, camera):
@@ -101,7 +164,7 @@ def landmark_loss(projected, detected, confidence, frame_mask, crop_width, num_p
     Args:
       projected: [N, L, 2] crop pixels, projected landmark vertices u.
       detected: [N, L, 2] crop pixels, s.
-      confidence: [N, L] in [0, 1]; 0 leaves a landmark out whatever its position holds.
+      confidence: [N, L], from 0 up; 0 leaves a landmark out whatever its position holds.
       frame_mask: [N] bool; False leaves a frame out.
       crop_width: width of the crop in pixels; the paper gives no unit, this is ours.
       num_people: B, a number or a scalar tensor.

@@ -2,16 +2,34 @@
 
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
 from fml_tf.config import TrainConfig
 from fml_tf.losses.base import Loss
+from fml_tf.losses.coefficients import AlbedoPriorLoss, ShapePriorLoss
+from fml_tf.losses.correctives import CorrectiveSizeLoss, CorrectiveSmoothnessLoss
 from fml_tf.losses.expression import ExpressionLoss
-from fml_tf.losses.landmark import LandmarkLoss
+from fml_tf.losses.landmark import (
+    BaseLandmarkLoss,
+    InnerLandmarkLoss,
+    LandmarkLoss,
+    WeightedLandmarkLoss,
+)
 from fml_tf.losses.landmark_fit import LandmarkFitLoss
-from fml_tf.losses.photometric import PhotometricLoss, VisiblePhotometricLoss
+from fml_tf.losses.photometric import (
+    BasePhotometricLoss,
+    PhotometricLoss,
+    RobustPhotometricLoss,
+    RobustVisiblePhotometricLoss,
+    VisiblePhotometricLoss,
+)
+from fml_tf.losses.reflectance import (
+    FlatAlbedoLoss,
+    ReflectanceConstancyLoss,
+    ReflectanceSparsityLoss,
+)
 from fml_tf.losses.smoothness import SmoothnessLoss
 from fml_tf.losses.sparsity import SparsityLoss
 from fml_tf.losses.truth import (
@@ -27,11 +45,24 @@ from fml_tf.structures import DecodedFaces, FaceParameters, MultiFrameBatch
 LOSSES = {
     "photometric": PhotometricLoss,
     "photometric_visible": VisiblePhotometricLoss,
+    "robust_photometric": RobustPhotometricLoss,
+    "robust_visible_photometric": RobustVisiblePhotometricLoss,
+    "base_photometric": BasePhotometricLoss,
     "landmark": LandmarkLoss,
+    "base_landmark": BaseLandmarkLoss,
+    "inner_landmark": InnerLandmarkLoss,
+    "weighted_landmark": WeightedLandmarkLoss,
     "landmark_fit": LandmarkFitLoss,
     "smoothness": SmoothnessLoss,
     "sparsity": SparsityLoss,
     "expression": ExpressionLoss,
+    "shape_prior": ShapePriorLoss,
+    "albedo_prior": AlbedoPriorLoss,
+    "corrective_smoothness": CorrectiveSmoothnessLoss,
+    "corrective_size": CorrectiveSizeLoss,
+    "reflectance_sparsity": ReflectanceSparsityLoss,
+    "reflectance_constancy": ReflectanceConstancyLoss,
+    "flat_albedo": FlatAlbedoLoss,
     "true_position": DensePositionLoss,
     "true_shape": NeutralShapeLoss,
     "true_expression": TrueExpressionLoss,
@@ -74,18 +105,24 @@ class Objective:
 
     Args:
       losses: terms with their weights, by name.
+      decode_base: the faces of the base level from parameters, for terms `of_base_level`.
 
     Raises:
       ValueError: a weight that is negative or not finite, or no term.
     """
 
-    def __init__(self, losses: Mapping[str, tuple[float, Loss]]):
+    def __init__(
+        self,
+        losses: Mapping[str, tuple[float, Loss]],
+        decode_base: Callable[[FaceParameters], DecodedFaces] | None = None,
+    ):
         for name, (weight, _) in losses.items():
             if not 0 <= weight < math.inf:
                 raise ValueError(f"loss weight {name} must be finite and >= 0, got {weight}")
         if not losses:
             raise ValueError("the objective has no term: all weights are zero")
         self._losses = dict(losses)
+        self._decode_base = decode_base
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -98,12 +135,27 @@ class Objective:
         return any(loss.needs_truth for _, loss in self._losses.values())
 
     def evaluate(
-        self, batch: MultiFrameBatch, parameters: FaceParameters, faces: DecodedFaces
+        self,
+        batch: MultiFrameBatch,
+        parameters: FaceParameters,
+        faces: DecodedFaces,
+        without: Collection[str] = (),
     ) -> Evaluation:
-        """All terms and measures of a decoded batch."""
+        """All terms and measures of a decoded batch.
+
+        Args:
+          batch, parameters, faces: the batch and what a model makes of it.
+          without: names of terms to leave at 0.
+        """
         terms, measures = {}, {}
+        base = None
         for name, (weight, loss) in self._losses.items():
-            value = loss(batch, parameters, faces)
+            if name in without:
+                terms[name] = tf.constant(0.0)
+                continue
+            if loss.of_base_level and base is None:
+                base = self._decode_base(parameters)
+            value = loss(batch, parameters, base if loss.of_base_level else faces)
             terms[name] = weight / loss.normaliser * value.value
             measures |= value.measures
         return Evaluation(total=tf.add_n(list(terms.values())), terms=terms, measures=measures)
@@ -119,10 +171,20 @@ def build_objective(model: FaceReconstructor, weights: Mapping[str, float]) -> O
     unknown = weights.keys() - LOSSES.keys()
     if unknown:
         raise ValueError(f"no such loss: {', '.join(unknown)}; there are {', '.join(LOSSES)}")
-    return Objective(
-        {
-            name: (weights[name], loss_class(model))
-            for name, loss_class in LOSSES.items()
-            if weights.get(name)
+    losses = {
+        name: (weights[name], loss_class(model))
+        for name, loss_class in LOSSES.items()
+        if weights.get(name)
+    }
+    correctives = model.face_model.corrective_names
+    for name, (_, loss) in losses.items():
+        if loss.of_base_level and not correctives:
+            raise ValueError(f"--{name}_weight: the system {model.name} has no base level")
+
+    def decode_base(parameters):
+        identity = {
+            name: values for name, values in parameters.identity.items() if name not in correctives
         }
-    )
+        return model.decode(FaceParameters(identity=identity, frame=parameters.frame))
+
+    return Objective(losses, decode_base)

@@ -7,6 +7,9 @@ from fml_tf.losses.base import Loss, LossValue
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.rendering.sampling import sample_bilinear
 
+SMALLEST_DISTANCE = 1e-4
+"""ε of the robust norm: a fortieth of one step of an 8-bit image."""
+
 
 class PhotometricLoss(Loss):
     """`photometric_loss` over the visible vertices of the face; measures `photometric_rgb`.
@@ -16,11 +19,12 @@ class PhotometricLoss(Loss):
     """
 
     _mean_over_visible = False
+    _robust = False
 
     def __init__(self, model: FaceReconstructor):
-        self.normaliser = 1.0 if self._mean_over_visible else model.template.num_vertices
+        face = np.flatnonzero(model.template.regions["face"])
+        self.normaliser = self._number_of_vertices(model.template.num_vertices, len(face))
         with tf.init_scope():
-            face = np.flatnonzero(model.template.regions["face"])
             self._face_vertices = tf.constant(face, tf.int32)
 
     def __call__(self, batch, parameters, faces):
@@ -37,9 +41,15 @@ class PhotometricLoss(Loss):
             faces.visible,
             self._face_vertices,
             self._mean_over_visible,
+            self._robust,
         )
         measures = {"photometric_rgb": tf.reshape(error, (num_people, num_frames))}
         return LossValue(loss / tf.cast(num_people, loss.dtype), measures)
+
+    @staticmethod
+    def _number_of_vertices(all_vertices: int, of_face: int) -> float:
+        del of_face
+        return all_vertices
 
 
 class VisiblePhotometricLoss(PhotometricLoss):
@@ -47,10 +57,44 @@ class VisiblePhotometricLoss(PhotometricLoss):
 
     _mean_over_visible = True
 
+    @staticmethod
+    def _number_of_vertices(all_vertices, of_face):
+        del all_vertices, of_face
+        return 1.0
+
+
+class RobustPhotometricLoss(PhotometricLoss):
+    """Distances, not their squares (MoFA, equation (8)); N is the number of the face's vertices."""
+
+    _robust = True
+
+    @staticmethod
+    def _number_of_vertices(all_vertices, of_face):
+        del all_vertices
+        return of_face
+
+
+class RobustVisiblePhotometricLoss(VisiblePhotometricLoss):
+    """Distances, a mean over what a frame shows (multi-level paper, section 6.1)."""
+
+    _robust = True
+
+
+class BasePhotometricLoss(RobustVisiblePhotometricLoss):
+    """The same of the base level; its measure is `base_photometric_rgb`."""
+
+    of_base_level = True
+
+    def __call__(self, batch, parameters, faces):
+        """See `Loss`."""
+        value = super().__call__(batch, parameters, faces)
+        measures = {f"base_{name}": values for name, values in value.measures.items()}
+        return LossValue(value.value, measures)
+
 
 # An XLA cluster of its own: half the time of single ops.
 @tf.function(jit_compile=True, autograph=False)
-def _compare(frames, frame_mask, positions, colours, visible, region, mean_over_visible):
+def _compare(frames, frame_mask, positions, colours, visible, region, mean_over_visible, robust):
     """The term summed over people, and the error of each frame, on the vertices of a region."""
     positions, colours = tf.gather(positions, region), tf.gather(colours, region)
     observed = sample_bilinear(frames, positions)
@@ -59,7 +103,7 @@ def _compare(frames, frame_mask, positions, colours, visible, region, mean_over_
     if mean_over_visible:
         weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=0))
     return (
-        photometric_loss(colours, observed, weights, num_people=1),
+        photometric_loss(colours, observed, weights, num_people=1, robust=robust),
         photometric_error_rgb(colours, observed, weights),
     )
 
@@ -85,8 +129,10 @@ def _masked_difference(colours, observed, weights):
     return tf.where(seen, colours - observed, tf.zeros([], colours.dtype))
 
 
-def photometric_loss(colours, observed, weights, num_people):
-    """Σ_f Σ_i w_i ‖F(u_i) − c_i‖², mean over people.
+def photometric_loss(colours, observed, weights, num_people, robust=False):
+    """Σ_f Σ_i w_i ‖F(u_i) − c_i‖², mean over people; ‖·‖ without the square where robust.
+
+    The norm is taken as √(‖·‖² + ε²) − ε: at 0 its own gradient has no direction.
 
     Args:
       colours: [V, 3, N] shaded colours c_i, sRGB in [0, 1], unclamped.
@@ -94,13 +140,17 @@ def photometric_loss(colours, observed, weights, num_people):
       weights: [V, N], e.g. from `photometric_weights`; no gradient flows through them, and a
         weight of 0 leaves a vertex out whatever its colours hold.
       num_people: B, a number or a scalar tensor.
+      robust: ‖·‖ in place of ‖·‖².
 
     Returns:
       Scalar: summed over vertices and frames, divided by B.
     """
     weights = tf.stop_gradient(weights)
     difference = _masked_difference(colours, observed, weights)
-    total = tf.reduce_sum(weights * tf.reduce_sum(tf.square(difference), axis=1))
+    distance = tf.reduce_sum(tf.square(difference), axis=1)
+    if robust:
+        distance = tf.sqrt(distance + SMALLEST_DISTANCE**2) - SMALLEST_DISTANCE
+    total = tf.reduce_sum(weights * distance)
     return total / tf.cast(num_people, colours.dtype)
 
 

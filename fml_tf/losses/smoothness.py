@@ -17,7 +17,8 @@ class SmoothnessLoss(Loss):
         graph = getattr(model.face_model, "graph", None)
         if graph is None:
             raise ValueError(
-                f"the smoothness loss needs a deformation graph; the system {model.name} has none"
+                f"--smoothness_weight: the system {model.name} has no deformation graph; weights "
+                f"that go with it are in configs/{model.name}_small.cfg"
             )
         with tf.init_scope():
             self._edges = tf.constant(graph.edges)

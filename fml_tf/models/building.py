@@ -8,8 +8,12 @@ import numpy as np
 from fml_tf.config import ModelConfig
 from fml_tf.models.encoders.base import Encoder
 from fml_tf.models.encoders.fml import FmlEncoder
+from fml_tf.models.encoders.image_set import ImageSetEncoder
+from fml_tf.models.encoders.monocular import Deep3dEncoder, MofaEncoder, MultilevelEncoder
 from fml_tf.models.face_models.base import FaceModel
 from fml_tf.models.face_models.graph import GraphFaceModel
+from fml_tf.models.face_models.linear import LinearFaceModel
+from fml_tf.models.face_models.multilevel import MultilevelFaceModel
 from fml_tf.models.reconstructor import FaceReconstructor, frame_layout
 from fml_tf.template.loading import load_template
 
@@ -29,6 +33,10 @@ class System:
 
 SYSTEMS = {
     "fml": System(FmlEncoder, GraphFaceModel),
+    "mofa": System(MofaEncoder, LinearFaceModel),
+    "multilevel": System(MultilevelEncoder, MultilevelFaceModel),
+    "deep3d": System(Deep3dEncoder, LinearFaceModel),
+    "deep3d_sets": System(ImageSetEncoder, LinearFaceModel),
 }
 """Systems by the name that `--system` takes."""
 

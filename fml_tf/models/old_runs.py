@@ -10,7 +10,8 @@ import tensorflow as tf
 from fml_tf.config import ModelConfig
 from fml_tf.files.folders import checked_tensorflow_dir
 from fml_tf.models.building import build_model
-from fml_tf.models.face_models.graph import COMPLEMENT, EXPRESSION
+from fml_tf.models.face_models.base import EXPRESSION
+from fml_tf.models.face_models.graph import COMPLEMENT
 from fml_tf.models.face_models.orthogonal_complement import graph_expression_basis
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.models.saving import MODEL_FILE, assign_weights, weights_by_name

@@ -18,17 +18,19 @@ class Parameter:
       scale: number or array that broadcasts to `shape`, so that outputs of size 1 are plausible;
         None for 1.
       offset: likewise, the value that a head at zero gives; None for 0.
+      copies: the last axis of a value repeats one number so many times.
     """
 
     name: str
     shape: tuple[int, ...]
     scale: float | np.ndarray | None = None
     offset: np.ndarray | None = None
+    copies: int = 1
 
     @property
     def size(self) -> int:
         """How many numbers it takes."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) // self.copies
 
 
 class ParameterLayout:
@@ -57,6 +59,8 @@ class ParameterLayout:
         batch_shape = tf.shape(outputs)[:-1]
         values = {}
         for parameter, part in zip(self.parameters, parts):
+            if parameter.copies > 1:
+                part = tf.repeat(part, parameter.copies, axis=-1)
             if len(parameter.shape) != 1:
                 shape = tf.concat([batch_shape, parameter.shape], axis=0)
                 static = (*outputs.shape[:-1], *parameter.shape)
@@ -78,6 +82,8 @@ class ParameterLayout:
             if parameter.scale is not None:
                 part /= parameter.scale
             rank = len(parameter.shape)
+            if parameter.copies > 1:
+                part = tf.reduce_mean(part, axis=-1, keepdims=True)
             if rank != 1:
                 shape = tf.concat([tf.shape(part)[:-rank], [parameter.size]], axis=0)
                 part = tf.reshape(part, shape)

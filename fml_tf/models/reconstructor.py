@@ -36,16 +36,21 @@ def crop_camera(config: ModelConfig) -> PerspectiveCamera:
 
 def frame_layout(config: ModelConfig, face_model: FaceModel) -> ParameterLayout:
     """Pose, expression and light: what is regressed for each frame, whatever the system."""
-    template, sigma = face_model.template, face_model.expression_basis.sigma
-    start = initial_translation(
-        template.mean_shape[template.landmark_vertices], crop_camera(config), config.crop_margin
-    )
+    landmarks = face_model.mean_shape[face_model.template.landmark_vertices]
+    sigma = face_model.expression_basis.sigma
+    start = initial_translation(landmarks, crop_camera(config), config.crop_margin)
+    unit = config.length_unit_mm * np.array([1.0, 1.0, config.depth_rate], np.float32)
     return ParameterLayout(
         [
             Parameter("rotation", (3,)),
-            Parameter("translation", (3,), scale=config.length_unit_mm, offset=start),
+            Parameter("translation", (3,), scale=unit, offset=start),
             Parameter("expression", (len(sigma),), scale=sigma),
-            Parameter("illumination", (NUM_SH_BANDS, 3), offset=ambient_illumination()),
+            Parameter(
+                "illumination",
+                (NUM_SH_BANDS, 3),
+                offset=ambient_illumination(config.initial_shading),
+                copies=3 if config.light == "white" else 1,
+            ),
         ]
     )
 
@@ -183,14 +188,12 @@ class FaceReconstructor(keras.Model):
         """All trainable weights by the name of the group that gets one learning rate.
 
         Raises:
-          ValueError: a weight in no group or in several, or one name for two groups.
+          ValueError: a weight in no group or in several.
         """
         groups = {}
         for part in (self.encoder, self.face_model):
             for name, variables in part.weight_groups().items():
-                if name in groups:
-                    raise ValueError(f"{part.name}: another part has a group {name!r} too")
-                groups[name] = variables
+                groups[name] = groups.get(name, []) + variables
         grouped = [variable.ref() for variables in groups.values() for variable in variables]
         for weight in self.trainable_weights:
             if (count := grouped.count(weight.value.ref())) != 1:

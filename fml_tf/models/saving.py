@@ -24,7 +24,7 @@ import tensorflow as tf
 from fml_tf import __version__
 from fml_tf.config import ModelConfig
 from fml_tf.files.atomic import write_json
-from fml_tf.models.building import build_model
+from fml_tf.models.building import SYSTEMS, build_model
 from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 
@@ -160,6 +160,32 @@ def load_model(
     load_weights(model, directory)
     model.training_mean = constants.get(_MEAN)
     model.prior = AnswerPrior.from_arrays(constants)
+    return model
+
+
+def start_from(path: str | os.PathLike, config: ModelConfig) -> FaceReconstructor:
+    """A model of `config` with the weights of a saved one.
+
+    Where the config's encoder builds on that of another system (`Encoder.inner`), that is the one
+    to give: its part gets the weights.
+
+    Raises:
+      ValueError: it is of another config, or of neither system; and as `load_model`.
+    """
+    directory = find_model(path)
+    values, theirs = _read_values(directory)
+    inner = SYSTEMS[config.system].encoder.inner if config.system in SYSTEMS else None
+    if inner is None or theirs.system != inner[0]:
+        check_same_model(path, config)
+        return load_model(path, config.rendering_backend, config.compute_dtype)
+    check_same_model(path, dataclasses.replace(config, system=theirs.system))
+    model = build_model(config, _read_arrays(directory, CONSTANTS_FILE, values))
+    weights = {name: variable.numpy() for name, variable in weights_by_name(model).items()}
+    weights |= {
+        name.replace("encoder/", f"encoder/{inner[1]}/", 1): array
+        for name, array in _read_arrays(directory, WEIGHTS_FILE, values).items()
+    }
+    assign_weights(model, weights, os.fspath(directory))
     return model
 
 

@@ -142,15 +142,11 @@ class FaceGenerator:
             for activation, pose, light in zip(activations, poses, lights)
         ]
         coarse = self._coarse_size
-        points = head.canvas_points[:coarse]
-        # Blurred about as much as coarse vertices average over.
-        texture = cv2.GaussianBlur(person.texture, (0, 0), 1.5)
-        skin = head.material.skin[:coarse, None]
-        albedo = skin * head.canvas.sample(texture, points) + (1 - skin) * person.colours["mouth"]
+        albedo = head.albedo(person.texture, person.colours["mouth"])
         return {
             **{key: _stacked([frame[key] for frame in frames]) for key in frames[0]},
             "neutral_shape": person.neutral[:coarse],
-            "albedo": np.clip(albedo, 0, 1).astype(np.float32),
+            "albedo": albedo[:coarse],
             "source_rotation": _stacked([pose.rotation for pose in poses]),
             "source_translation": _stacked([pose.translation for pose in poses]),
             "focal_length": np.float32(camera.focal_length_px),

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import cv2
 import numpy as np
 
 from fml_tf.geometry.smooth_fields import SymmetricFields
@@ -159,6 +160,20 @@ class HeadModel:
     def glasses(self, neutral: np.ndarray) -> np.ndarray:
         """Vertices of glasses that fit a neutral shape [V'', 3], model space, mm."""
         return _glasses(neutral[self.template.landmark_vertices])[0]
+
+    def albedo(self, texture: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+        """Albedo [V, 3] float32 of the template's vertices, in [0, 1].
+
+        Args:
+          texture: [H, W, 3] sRGB on the canvas.
+          mouth: [3] sRGB, the colour of what is inside of the mouth.
+        """
+        count = self.template.num_vertices
+        # Blurred about as much as coarse vertices average over.
+        blurred = cv2.GaussianBlur(texture, (0, 0), 1.5)
+        skin = self.material.skin[:count, None]
+        painted = self.canvas.sample(blurred, self.canvas_points[:count])
+        return np.clip(skin * painted + (1 - skin) * mouth, 0, 1).astype(np.float32)
 
     def deform(
         self,

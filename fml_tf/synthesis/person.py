@@ -8,8 +8,10 @@ from fml_tf.synthesis.head import HeadModel
 from fml_tf.synthesis.population import Population, sample_descent
 from fml_tf.synthesis.skin import SkinPainter, sample_skin_style
 
-# Melanin by population: mean and standard deviation.
-_MELANIN = {"caucasian": (0.2, 0.12), "asian": (0.38, 0.14), "african": (0.74, 0.14)}
+MELANIN = {"caucasian": (0.2, 0.12), "asian": (0.38, 0.14), "african": (0.74, 0.14)}
+"""Melanin by population: mean and standard deviation."""
+MOUTH = np.array([0.36, 0.13, 0.12])
+"""The usual colour of what is inside of a mouth, sRGB."""
 _SCLERA = np.array([0.86, 0.83, 0.81])
 _IRISES = np.array(
     [
@@ -65,7 +67,7 @@ class PersonSampler:
         neutral = head.neutral(self._population.sample(rng, shares, masculinity, age))
 
         # Any skin on any shape now and then: the two are related in people, but not bound.
-        melanin = sum(share * rng.normal(*_MELANIN[name]) for name, share in shares.items())
+        melanin = sum(share * rng.normal(*MELANIN[name]) for name, share in shares.items())
         if rng.random() < 0.15:
             melanin = rng.uniform()
         melanin = float(np.clip(melanin, 0, 1))
@@ -86,7 +88,7 @@ class PersonSampler:
         colours = {
             "iris": iris * rng.uniform(0.75, 1.2),
             "sclera": _SCLERA * rng.uniform(0.85, 1.05),
-            "mouth": np.array([0.36, 0.13, 0.12]) * rng.uniform(0.6, 1.1),
+            "mouth": MOUTH * rng.uniform(0.6, 1.1),
             "teeth": np.array([0.84, 0.80, 0.71]) * rng.uniform(0.8, 1.1),
             "cloth": rng.uniform(0.04, 0.85, 3) * rng.uniform(0.4, 1),
             "frame": rng.uniform(0.02, 0.5, 3) * rng.uniform(0.1, 1),

@@ -143,6 +143,11 @@ def _head(resolution: str) -> _Level:
     return _Level(asset["quads"].astype(np.int64), rows, SUBDIVISIONS[resolution])
 
 
+def refine(values: np.ndarray, resolution: str) -> np.ndarray:
+    """Values [..., V, C] of the coarse level's vertices → float32 of those of a resolution."""
+    return _head(resolution).refine(values)
+
+
 def load_makehuman(resolution: str = "4k", mean: str = "average") -> FaceTemplate:
     """The open template; cached in the process, so treat its arrays as constants.
 

@@ -13,7 +13,6 @@ from fml_tf.models.prior import AnswerPrior
 from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.refinement.linear_face import LinearFace
 from fml_tf.template.makehuman import load_makehuman
-from fml_tf.training.validation import single_frames
 
 # Beside a millimetre of the shape: what a difference of the whole albedo counts.
 _MM_OF_ALBEDO = 30.0
@@ -67,7 +66,7 @@ def measure_prior(
     for batch, example in tqdm(
         itertools.islice(examples, count), "measure the prior", count, leave=False
     ):
-        truth, single = batch.truth, single_frames(batch)
+        truth, single = batch.truth, batch.by_frame()
         singles = encode(single.frames, single.frame_mask)
         pooled = encode(batch.frames, batch.frame_mask)
         shape = truth.neutral_shape[0].numpy().astype(np.float64)[face]

@@ -10,6 +10,14 @@ from fml_tf.models.reconstructor import EditIdentity, hold_at_mean
 
 NEVER = 2**62
 """A step that no run comes to."""
+_OF_CORRECTIVES = (
+    "robust_visible_photometric",
+    "corrective_smoothness",
+    "corrective_size",
+    "reflectance_sparsity",
+    "reflectance_constancy",
+)
+"""Terms that are left out where there are no correctives."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Stage:
       rates: learning rate of each group of weights; a group that is not named is held.
       steady: groups whose rates do not fall as the run goes on.
       edit_identity: see `FaceReconstructor.encode`.
+      without: terms of the objective that are left out.
       until: what ends it before its steps are over; the next stage then takes the steps that are
         left.
     """
@@ -44,29 +53,52 @@ class Stage:
     rates: Mapping[str, float]
     steady: Collection[str] = ()
     edit_identity: EditIdentity | None = None
+    without: Collection[str] = ()
     until: Criterion | None = None
 
 
-def stages_of(config: TrainConfig, groups: Collection[str]) -> tuple[Stage, ...]:
-    """The paper's three stages for a model with these groups of weights.
+def stages_of(
+    config: TrainConfig, groups: Collection[str], base_level: EditIdentity | None = None
+) -> tuple[Stage, ...]:
+    """The stages of a run, those that have no steps included.
+
+    Three are FML's. A model of two levels learns its base level before its correctives (multi-level
+    paper, section 7): in the stage "base".
+
+    Args:
+      config: of the run.
+      groups: names of the model's groups of weights.
+      base_level: of its face model.
 
     Raises:
-      ValueError: a group without a learning rate.
+      ValueError: a group of weights without a learning rate, or --base_steps for a model without a
+        base level.
     """
+    if config.base_steps and base_level is None:
+        raise ValueError("--base_steps: the face model has no base level")
     for group in groups:
         if not hasattr(config, f"{group}_learning_rate"):
             raise ValueError(f"the weights {group!r} have no --{group}_learning_rate")
     rates = {group: getattr(config, f"{group}_learning_rate") for group in groups}
     finetune = {"albedo": config.finetune_albedo_learning_rate} if "albedo" in rates else {}
     bound = config.pretrain_until_landmark_px
+    pretrain = Stage(
+        "pretrain",
+        config.pretrain_steps,
+        {"network": config.network_learning_rate},
+        edit_identity=hold_at_mean,
+        until=Criterion("landmark_px", bound) if bound else None,
+    )
+    base = Stage(
+        "base",
+        config.base_steps,
+        {"network": config.base_learning_rate},
+        edit_identity=base_level,
+        without=_OF_CORRECTIVES,
+    )
     return (
-        Stage(
-            "pretrain",
-            config.pretrain_steps,
-            {"network": config.network_learning_rate},
-            edit_identity=hold_at_mean,
-            until=Criterion("landmark_px", bound) if bound else None,
-        ),
+        pretrain,
+        *([base] if base_level else []),
         Stage("joint", config.joint_steps, rates),
         # The rate is to be higher than before (section 4), so it cannot fall with the others.
         Stage("finetune", config.finetune_steps, rates | finetune, steady=tuple(finetune)),

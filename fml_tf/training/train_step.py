@@ -1,6 +1,6 @@
 """One step: the objective of a batch, its gradients, the update."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from fml_tf.losses.objective import Evaluation, Objective
 from fml_tf.models.face_models.base import FactoredGradient
 from fml_tf.models.reconstructor import EditIdentity, FaceReconstructor
 from fml_tf.structures import MultiFrameBatch
-from fml_tf.training.optimizer import FusedAdam
+from fml_tf.training.optimizer import Optimizer
 
 
 class TrainStep:
@@ -20,7 +20,7 @@ class TrainStep:
       optimizer: holds the moments of all of the model's trainable variables.
     """
 
-    def __init__(self, model: FaceReconstructor, objective: Objective, optimizer: FusedAdam):
+    def __init__(self, model: FaceReconstructor, objective: Objective, optimizer: Optimizer):
         self.model = model
         self.objective = objective
         self.optimizer = optimizer
@@ -41,6 +41,7 @@ class TrainStep:
         batch: MultiFrameBatch,
         rates: Mapping[str, tf.Tensor],
         edit_identity: EditIdentity | None = None,
+        without: Collection[str] = (),
     ) -> Evaluation:
         """Runs in a replica context.
 
@@ -48,6 +49,7 @@ class TrainStep:
           batch: this replica's share of the global batch; B is static.
           rates: learning rate of each group of weights that is to be updated, a scalar tensor.
           edit_identity: see `FaceReconstructor.encode`.
+          without: terms of the objective that are left out.
 
         Returns:
           What the objective said of the batch before the update.
@@ -56,6 +58,9 @@ class TrainStep:
           ValueError: a weight that the objective does not depend on, unless identities are
             edited; or a term that reads a weight whose factored gradient would miss it.
         """
+        frame_mask = batch.frame_mask
+        if self.model.encoder.monocular:
+            batch = batch.by_frame()
         direct = {group: self._direct[group] for group in rates}
         factored = [v for v in self._factored if self._group_of[v.ref()] in rates]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -68,7 +73,7 @@ class TrainStep:
             albedo = faces.identity.albedo
             # Watched from here on, they get a gradient from terms that read them themselves only.
             tape.watch(factored)
-            evaluation = self.objective.evaluate(batch, parameters, faces)
+            evaluation = self.objective.evaluate(batch, parameters, faces, without)
             # The optimiser sums over replicas; the objective is a mean over all people.
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
             loss = evaluation.total / replicas
@@ -93,7 +98,11 @@ class TrainStep:
         if factored:
             albedo_gradient = tf.ensure_shape(albedo_gradient, (None, 3, batch.frames.shape[0]))
             self._apply_factored(parameters, albedo_gradient, rates)
-        return evaluation
+        measures = {
+            name: tf.reshape(values, tf.shape(frame_mask))
+            for name, values in evaluation.measures.items()
+        }
+        return Evaluation(evaluation.total, evaluation.terms, measures)
 
     def _apply_factored(self, parameters, albedo_gradient, rates):
         updates = self.model.face_model.factored_gradients(parameters, albedo_gradient)

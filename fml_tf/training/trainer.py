@@ -24,15 +24,15 @@ from fml_tf.models.saving import (
     Description,
     check_same_model,
     find_model,
-    load_model,
     load_weights,
     read_description,
     save_model,
+    start_from,
     weights_by_name,
 )
 from fml_tf.training.answer_prior import measure_prior
 from fml_tf.training.initial_bases import set_initial_bases
-from fml_tf.training.optimizer import FusedAdam
+from fml_tf.training.optimizer import make_optimizer
 from fml_tf.training.schedule import Schedule, stages_of
 from fml_tf.training.summaries import picture_sheet
 from fml_tf.training.train_step import TrainStep
@@ -100,11 +100,13 @@ class Trainer:
         keras.utils.set_random_seed(config.seed + 1)
         with strategy.scope():
             self.model = self._build_model(model_config)
-            self.optimizer = FusedAdam(weight.value for weight in self.model.trainable_weights)
+            self.optimizer = make_optimizer(
+                config.optimizer, (weight.value for weight in self.model.trainable_weights)
+            )
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
             # Of all processes that the run took, up to the last checkpoint.
             self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
-            stages = stages_of(config, self.model.weight_groups())
+            stages = stages_of(config, self.model.weight_groups(), self.model.face_model.base_level)
             self.schedule = Schedule(stages, config.final_learning_rate_fraction)
             # Only where criteria ended stages: how many steps there are, the flags say.
             self._ended = tf.Variable(self.schedule.ended, trainable=False, dtype=tf.int64)
@@ -155,6 +157,11 @@ class Trainer:
                 source = last
         if not source:
             model = build_model(config)
+            if model.encoder.inner is not None:
+                raise ValueError(
+                    f"--system={config.system} builds on a trained --system="
+                    f"{model.encoder.inner[0]}: give its run with --initial_checkpoint"
+                )
             set_initial_bases(model.face_model, self.config.initial_bases, self.builder)
             return model
         if source != last and self.config.initial_bases != "random":
@@ -162,17 +169,16 @@ class Trainer:
                 f"--initial_bases={self.config.initial_bases}: the bases are those of "
                 f"--initial_checkpoint={source}; give one of the two"
             )
-        check_same_model(source, config)
-        return load_model(source, config.rendering_backend, config.compute_dtype)
+        return start_from(source, config)
 
     def _step_of_stage(self, index: int):
         """The distributed step as a graph: (batch, rates) → vector of terms and mean measures."""
-        edit_identity = self.schedule.stages[index].edit_identity
-        key = (edit_identity, tuple(self.schedule.stages[index].rates))
+        stage = self.schedule.stages[index]
+        key = (stage.edit_identity, stage.without, tuple(stage.rates))
         if key not in self._compiled:
 
             def replica_step(batch, rates):
-                evaluation = self._train_step(batch, rates, edit_identity)
+                evaluation = self._train_step(batch, rates, stage.edit_identity, stage.without)
                 mask = tf.cast(batch.frame_mask, tf.float32)
                 means = [
                     tf.reduce_sum(tf.where(batch.frame_mask, values, 0.0)) / tf.reduce_sum(mask)

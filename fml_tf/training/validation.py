@@ -15,16 +15,6 @@ from fml_tf.models.reconstructor import FaceReconstructor
 from fml_tf.structures import GroundTruth, Identity, MultiFrameBatch
 
 
-def single_frames(batch: MultiFrameBatch) -> MultiFrameBatch:
-    """[1, M] → [M, 1]: each frame as a person of its own, without truth."""
-    return MultiFrameBatch(
-        frames=tf.transpose(batch.frames, (1, 0, 2, 3, 4)),
-        frame_mask=tf.transpose(batch.frame_mask),
-        landmarks=tf.transpose(batch.landmarks, (1, 0, 2, 3)),
-        landmark_confidence=tf.transpose(batch.landmark_confidence, (1, 0, 2)),
-    )
-
-
 class Validator:
     """Measures a model on a split; where the data set has the truth, its shapes too.
 
@@ -119,7 +109,7 @@ class Validator:
         row["total"] = total.numpy()
         if self._training_mean is None:
             return row, None
-        singles = self._infer_identity(single_frames(batch)).numpy()[..., mask[0]]
+        singles = self._infer_identity(batch.by_frame()).numpy()[..., mask[0]]
         figures, expressions = self._measure_shapes(
             batch.truth, singles, identity, displacements.numpy()[..., mask[0]]
         )

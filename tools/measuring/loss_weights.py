@@ -1,15 +1,19 @@
 """What the loss weights do: fits faces to synthetic people directly, without networks.
 
-Each person's shape (the graph's nodes), albedo, poses, expressions and lights are free variables
-of the training objective, minimised by Adam from the mean face in front of the camera. What is
-left of the geometric error is what the objective itself allows, however well a network learns.
+Each person's shape, albedo, poses, expressions and lights are free variables of the training
+objective, minimised by Adam from the mean face in front of the camera; so is what a system learns
+of all people (of FML the graph's nodes and the albedo, of the multi-level model the correctives).
+What is left of the errors is what the objective itself allows, however well a network learns.
 
   python -m tools.measuring.loss_weights --flagfile=configs/self_supervised.cfg
+  python -m tools.measuring.loss_weights --flagfile=configs/multilevel_small.cfg
 
-prints one row for the paper's printed weights, one for those of the flags (of the paper's terms),
-and rows for the latter with one weight changed. The people are those of the split 'validation'.
+prints one row for the weights of the flags (but for those on the truth), and rows with one weight
+changed; for FML also one for the paper's printed weights. A system that learns from single frames
+gets each frame as a person. The people are those of the split 'validation'.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 
@@ -24,6 +28,7 @@ from absl import app, flags
 from datasets.opening import open_dataset
 from fml_tf.config import ModelConfig, TrainConfig, define_flags, from_flags
 from fml_tf.data.batches import evaluation_examples, mean_shape
+from fml_tf.data.ground_truth import albedo_difference
 from fml_tf.geometry.alignment import aligned_rmse
 from fml_tf.losses.objective import PAPER_WEIGHTS, Evaluation, build_objective, loss_weights
 from fml_tf.models.building import build_model
@@ -37,57 +42,88 @@ _STEPS = flags.DEFINE_integer(
     "steps", 300, "Steps for the poses, and then the same number for everything."
 )
 
-# Adam's rates: of the shape in length units, of the translation in mm.
+# Adam's rates: of FML's shape and of learned bases in length units, of the translation in mm, of
+# statistical coefficients in σ.
 _POSE_RATES = {"rotation": 1e-2, "translation": 5.0}
-_RATES = {"shape": 1e-3, "rotation": 5e-3, "translation": 1.0, "expression": 2e-2}
-_RATES |= {"illumination": 1e-2, "albedo_basis": 5e-3}
+_RATES = {"rotation": 5e-3, "translation": 1.0, "expression": 2e-2, "illumination": 1e-2}
+_RATES |= {"shape_basis": 1e-3, "albedo_basis": 5e-3}
+_NODE_RATE, _COEFFICIENT_RATE = 1e-3, 3e-2
+# Terms on the truth are no part of what a system learns from pictures; the fit in the loop is one
+# by itself.
+_LEFT_OUT = ("true_", "landmark_fit")
 
 
-def free_model(num_people: int) -> FaceReconstructor:
-    """A model in which each person has a shape and an albedo of its own.
+@dataclasses.dataclass(frozen=True)
+class FreeModel:
+    """A model in which each person has all that can be learned for itself.
 
-    Θs is the identity, so that α are the nodes' displacements; of Θa, person p has vector p.
+    Attributes:
+      model: the model.
+      rates: of the parameters and bases that are fitted.
+      one_a_person: parameters of the identity that are held, person p having vector p of a basis.
     """
-    shape_size = 3 * ModelConfig.num_graph_nodes
-    model = build_model(
-        ModelConfig(shape_size=shape_size, albedo_size=num_people, network_width=0.05)
-    )
-    model.face_model.shape_basis.assign(tf.eye(shape_size))
-    return model
+
+    model: FaceReconstructor
+    rates: Mapping[str, float]
+    one_a_person: tuple[str, ...]
+
+
+def free_model(config: ModelConfig, num_people: int) -> FreeModel:
+    """The model of a config's system, template and expressions for so many people."""
+    config = dataclasses.replace(config, network_width=0.05)
+    if config.system == "fml":
+        # Θs is the identity, so that α are the nodes' displacements.
+        size = 3 * config.num_graph_nodes
+        model = build_model(dataclasses.replace(config, shape_size=size, albedo_size=num_people))
+        model.face_model.shape_basis.assign(tf.eye(size))
+        rates = {"shape": _NODE_RATE, "albedo_basis": _RATES["albedo_basis"]}
+        return FreeModel(model, rates, ("albedo",))
+    model = build_model(dataclasses.replace(config, corrective_size=num_people))
+    rates = dict.fromkeys(("shape", "albedo"), _COEFFICIENT_RATE)
+    correctives = model.face_model.corrective_names
+    if correctives:
+        rates |= {name: _RATES[name] for name in ("shape_basis", "albedo_basis")}
+    return FreeModel(model, rates, correctives)
 
 
 def fit(
-    model: FaceReconstructor, batch: MultiFrameBatch, weights: Mapping[str, float], steps: int
-) -> tuple[DecodedFaces, Evaluation]:
+    free: FreeModel, batch: MultiFrameBatch, weights: Mapping[str, float], steps: int
+) -> tuple[FaceParameters, DecodedFaces, Evaluation]:
     """Minimises the objective over all parameters of a batch."""
+    model = free.model
     objective = build_objective(model, weights)
-    # The heads of a fresh model are zero: these are the mean face, centred, in ambient light.
+    # The heads of a fresh model are zero: these are the mean face, centred, in even light.
     start = model.encode(batch.frames, batch.frame_mask)
-    one_vector_a_person = tf.eye(start.identity["albedo"].shape[0])
-    free = {name: tf.Variable(values) for name, values in start.by_name().items() if name in _RATES}
-    free["albedo_basis"] = model.face_model.albedo_basis.value
-    free["albedo_basis"].assign(tf.zeros_like(free["albedo_basis"]))
+    held = {name: tf.eye(len(start.identity[name])) for name in free.one_a_person}
+    rates = free.rates | {name: _RATES[name] for name in start.frame}
+    values = {name: tf.Variable(start.by_name()[name]) for name in rates if name in start.by_name()}
+    for name in rates:
+        if name not in values:
+            values[name] = getattr(model.face_model, name).value
+            values[name].assign(tf.zeros_like(values[name]))
 
     def evaluate():
+        identity = {name: held.get(name, values.get(name)) for name in start.identity}
         parameters = FaceParameters(
-            identity={"shape": free["shape"].value(), "albedo": one_vector_a_person},
-            frame={name: free[name].value() for name in start.frame},
+            identity={name: tf.convert_to_tensor(value) for name, value in identity.items()},
+            frame={name: values[name].value() for name in start.frame},
         )
         faces = model.decode(parameters)
-        return faces, objective.evaluate(batch, parameters, faces)
+        return parameters, faces, objective.evaluate(batch, parameters, faces)
 
-    for rates in (_POSE_RATES, _RATES):
-        optimizers = {name: keras.optimizers.Adam(rate) for name, rate in rates.items()}
+    for stage_rates in (_POSE_RATES, rates):
+        optimizers = {name: keras.optimizers.Adam(rate) for name, rate in stage_rates.items()}
         for name, optimizer in optimizers.items():
-            optimizer.build([free[name]])
+            optimizer.build([values[name]])
 
         @tf.function
         def step(optimizers=optimizers):
             with tf.GradientTape() as tape:
-                loss = evaluate()[1].total
-            gradients = tape.gradient(loss, {name: free[name] for name in optimizers})
+                loss = evaluate()[2].total
+            gradients = tape.gradient(loss, {name: values[name] for name in optimizers})
             for name, optimizer in optimizers.items():
-                optimizer.apply([gradients[name]], [free[name]])
+                if gradients[name] is not None:  # a weight of 0 may leave nothing that asks for it
+                    optimizer.apply([gradients[name]], [values[name]])
 
         for _ in tqdm.trange(steps, leave=False, unit="step"):
             step()
@@ -105,17 +141,32 @@ def main(arguments):
     batch = tf.nest.map_structure(
         lambda *values: tf.concat(values, axis=0), *people, expand_composites=True
     )
-    truths = batch.truth.neutral_shape.numpy()
-    model = free_model(len(people))
-    face = np.flatnonzero(model.template.regions["face"][: truths.shape[1]])
+    model_config = from_flags(ModelConfig, flags.FLAGS)
+    free = free_model(model_config, len(people))
+    if free.model.encoder.monocular:
+        batch = batch.by_frame()
+        free = free_model(model_config, len(batch.frames))
+    truths, albedos = batch.truth.neutral_shape.numpy(), batch.truth.albedo.numpy()
+    face = np.flatnonzero(free.model.template.regions["face"][: truths.shape[1]])
 
     def geometric_error(shapes):
         return np.mean([aligned_rmse(s[face], truth[face]) for s, truth in zip(shapes, truths)])
 
-    weights = loss_weights(config)
-    given = {name: weights[name] for name in PAPER_WEIGHTS if weights[name]}
-    cases = {"printed in the paper": PAPER_WEIGHTS, "as the flags say": given}
-    for name in list(given)[2:]:
+    def albedo_error(found):
+        pairs = zip(found, albedos)
+        return np.mean([albedo_difference(a[face], truth[face]) for a, truth in pairs])
+
+    given = {
+        name: weight
+        for name, weight in loss_weights(config).items()
+        if weight and not name.startswith(_LEFT_OUT)
+    }
+    cases = {"as the flags say": given}
+    if model_config.system == "fml":
+        cases = {"printed in the paper": PAPER_WEIGHTS, **cases}
+    for name in given:
+        if name.endswith(("photometric", "landmark")):
+            continue
         for factor in (0.0, 0.1, 10.0):
             cases[f"  {name} x {factor:g}"] = {**given, name: factor * given[name]}
     constant = geometric_error([mean_shape(builder)] * len(truths))
@@ -123,21 +174,23 @@ def main(arguments):
         f"{len(truths)} people, {config.num_frames} frames each; mean of the training people "
         f"{constant:.2f} mm"
     )
-    columns = ["shape mm", "lmk px", "RGB", *given]
-    print(f"{'weights':24s}" + "".join(f"{column:>12s}" for column in columns))
+    measures = build_objective(free.model, {"landmark": 1.0, "photometric": 1.0})
+    columns = ["shape mm", "albedo", "lmk px", "RGB", *given]
+    print(" | ".join(["weights", *columns]))
     for case, changed in cases.items():
-        faces, evaluation = fit(model, batch, changed, _STEPS.value)
-        shapes = faces.identity.neutral_vertices.numpy().transpose(2, 0, 1)
+        parameters, faces, evaluation = fit(free, batch, changed, _STEPS.value)
+        measured = measures.evaluate(batch, parameters, faces).measures
         row = [
-            geometric_error(shapes),
-            np.mean(evaluation.measures["landmark_px"]),
-            np.mean(evaluation.measures["photometric_rgb"]),
+            geometric_error(faces.identity.neutral_vertices.numpy().transpose(2, 0, 1)),
+            albedo_error(faces.identity.albedo.numpy().transpose(2, 0, 1)),
+            np.mean(measured["landmark_px"]),
+            np.mean(measured["photometric_rgb"]),
             *(
                 evaluation.terms[name].numpy() if name in evaluation.terms else 0.0
                 for name in given
             ),
         ]
-        print(f"{case:24s}" + "".join(f"{value:12.4g}" for value in row), flush=True)
+        print(" | ".join([case, *(f"{value:.4g}" for value in row)]), flush=True)
 
 
 if __name__ == "__main__":

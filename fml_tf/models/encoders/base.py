@@ -18,7 +18,15 @@ class Encoder(keras.layers.Layer, abc.ABC):
       config: sizes.
       identity_size: length of a person's vector.
       frame_size: length of a frame's vector.
+
+    Attributes:
+      monocular: it learns from each frame as from a person of its own.
+      inner: the system on whose trained encoder this one builds, and the name of the part that is
+        one; None if it does not.
     """
+
+    monocular = False
+    inner: tuple[str, str] | None = None
 
     def __init__(self, config: ModelConfig, identity_size: int, frame_size: int, **kwargs):
         super().__init__(dtype=COMPUTE_DTYPES[config.compute_dtype], **kwargs)

@@ -10,11 +10,7 @@ from keras import layers
 from fml_tf.config import ModelConfig
 from fml_tf.models.encoders.aggregation import AGGREGATIONS
 from fml_tf.models.encoders.base import Encoder
-
-
-def scaled(channels: int, width: float) -> int:
-    """The number of channels at a width factor, at least 8."""
-    return max(8, round(channels * width))
+from fml_tf.models.encoders.parts import conv, dense, scaled, zero_head
 
 
 def feature_size(crop_size: int) -> int:
@@ -23,31 +19,6 @@ def feature_size(crop_size: int) -> int:
     for _ in range(2):
         size = (size - 3) // 2 + 1
     return size
-
-
-# All layers are named: checkpoints find weights by their names.
-def _conv(name: str, filters: int, kernel: int, dtype, strides: int = 1) -> layers.Conv2D:
-    return layers.Conv2D(
-        filters,
-        kernel,
-        strides,
-        padding="same",
-        activation="relu",
-        kernel_initializer="he_normal",
-        name=name,
-        dtype=dtype,
-    )
-
-
-def _dense(name: str, units: int, dtype) -> layers.Dense:
-    return layers.Dense(
-        units, activation="relu", kernel_initializer="he_normal", name=name, dtype=dtype
-    )
-
-
-def _zero_head(units: int) -> layers.Dense:
-    # Positions and lengths need all digits.
-    return layers.Dense(units, kernel_initializer="zeros", name="head", dtype="float32")
 
 
 @keras.saving.register_keras_serializable("fml_tf")
@@ -63,15 +34,15 @@ class FrameEncoder(keras.layers.Layer):
         self.width = width
         dtype = self.dtype_policy
         self.low = [
-            _conv("low1", scaled(96, width), 11, dtype, strides=4),
+            conv("low1", scaled(96, width), 11, dtype, strides=4),
             layers.MaxPool2D(3, 2, dtype=dtype),
-            _conv("low2", scaled(256, width), 5, dtype),
+            conv("low2", scaled(256, width), 5, dtype),
             layers.MaxPool2D(3, 2, dtype=dtype),
-            _conv("low3", scaled(384, width), 3, dtype),
+            conv("low3", scaled(384, width), 3, dtype),
         ]
         self.medium = [
-            _conv("medium1", scaled(256, width), 3, dtype, strides=2),
-            _conv("medium2", scaled(256, width), 3, dtype, strides=2),
+            conv("medium1", scaled(256, width), 3, dtype, strides=2),
+            conv("medium2", scaled(256, width), 3, dtype, strides=2),
         ]
 
     def build(self, input_shape):
@@ -110,12 +81,12 @@ class IdentityNetwork(keras.layers.Layer):
         self.width = width
         dtype = self.dtype_policy
         self.body = [
-            _conv("conv1", scaled(384, width), 3, dtype),
-            _conv("conv2", scaled(256, width), 3, dtype),
+            conv("conv1", scaled(384, width), 3, dtype),
+            conv("conv2", scaled(256, width), 3, dtype),
             layers.Flatten(dtype=dtype),
-            _dense("dense1", scaled(1000, width), dtype),
-            _dense("dense2", scaled(1000, width), dtype),
-            _zero_head(identity_size),
+            dense("dense1", scaled(1000, width), dtype),
+            dense("dense2", scaled(1000, width), dtype),
+            zero_head(identity_size),
         ]
 
     def build(self, input_shape):
@@ -155,7 +126,7 @@ class ParameterNetwork(keras.layers.Layer):
         self.width = width
         channels = scaled(384, width)
         dtype = self.dtype_policy
-        self.identity_map = _conv("identity_map", channels, 3, dtype)
+        self.identity_map = conv("identity_map", channels, 3, dtype)
         # Two halves of one convolution: He's variance is that of twice the inputs of each.
         half = keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
         self.merge_identity = layers.Conv2D(
@@ -176,19 +147,19 @@ class ParameterNetwork(keras.layers.Layer):
             dtype=dtype,
         )
         self.body = [
-            _conv("conv1", channels, 3, dtype),
-            _conv("conv2", scaled(256, width), 3, dtype),
+            conv("conv1", channels, 3, dtype),
+            conv("conv2", scaled(256, width), 3, dtype),
             layers.MaxPool2D(3, 2, dtype=dtype),
             layers.Flatten(dtype=dtype),
-            _dense("dense1", scaled(2048, width), dtype),
-            _zero_head(frame_size),
+            dense("dense1", scaled(2048, width), dtype),
+            zero_head(frame_size),
         ]
 
     def build(self, input_shape):
         """Creates the weights for identity [B, g + |β|] and low features [N, h, h, c]."""
         identity_shape, low_shape = input_shape
         size = low_shape[1]
-        self.identity_dense = _dense("identity_dense", size * size, self.dtype_policy)
+        self.identity_dense = dense("identity_dense", size * size, self.dtype_policy)
         self.identity_dense.build(identity_shape)
         self.identity_map.build((None, size, size, 1))
         map_shape = (None, size, size, self.identity_map.filters)

@@ -1,7 +1,7 @@
 """What a face model is."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import keras
@@ -12,6 +12,9 @@ from fml_tf.models.parameters import ParameterLayout
 from fml_tf.structures import FaceParameters, Identity
 from fml_tf.template.expression_basis import ExpressionBasis
 from fml_tf.template.face_template import FaceTemplate
+
+EXPRESSION = "expression/"
+"""Of the names of constants that are fields of `ExpressionBasis`."""
 
 
 class FactoredGradient(NamedTuple):
@@ -51,13 +54,23 @@ class FaceModel(FaceDecoder, keras.layers.Layer):
       template: the face template.
       expression_basis: B with σ.
       identity_layout: its parameters of a person.
+      mean_shape: [V, 3] float32 mm, the face of an identity of zeros; the template's, if not given.
+
+    Attributes:
+      corrective_names: of a model of two levels, the parameters of a person that the base level
+        goes without; `identity` takes parameters without them, too.
+      base_level: of such a model, an `EditIdentity` that sets them to zero.
     """
+
+    corrective_names: tuple[str, ...] = ()
+    base_level: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]] | None = None
 
     def __init__(
         self,
         template: FaceTemplate,
         expression_basis: ExpressionBasis,
         identity_layout: ParameterLayout,
+        mean_shape: np.ndarray | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -65,6 +78,7 @@ class FaceModel(FaceDecoder, keras.layers.Layer):
         self.expression_basis = expression_basis
         self.identity_layout = identity_layout
         self.num_vertices = template.num_vertices
+        self.mean_shape = template.mean_shape if mean_shape is None else mean_shape
         with tf.init_scope():
             # [3V, b], rows vertex-major.
             basis = expression_basis.basis
@@ -119,3 +133,12 @@ class FaceModel(FaceDecoder, keras.layers.Layer):
         Raises:
           ValueError: a basis that overflows in `dtype`, or is not finite.
         """
+
+
+def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names start with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

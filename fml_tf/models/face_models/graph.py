@@ -7,7 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from fml_tf.config import ModelConfig
-from fml_tf.models.face_models.base import FaceModel, FactoredGradient, FoldedFaceModel
+from fml_tf.models.face_models.base import (
+    EXPRESSION,
+    FaceModel,
+    FactoredGradient,
+    FoldedFaceModel,
+    below,
+)
 from fml_tf.models.face_models.folding import combine, stored
 from fml_tf.models.face_models.orthogonal_complement import (
     OrthogonalComplement,
@@ -19,8 +25,6 @@ from fml_tf.template.deformation_graph import DeformationGraph, load_or_build_gr
 from fml_tf.template.expression_basis import ExpressionBasis, expression_basis
 from fml_tf.template.face_template import FaceTemplate
 
-EXPRESSION = "expression/"
-"""Of the names of constants that are fields of `ExpressionBasis`."""
 COMPLEMENT = "orthogonal_complement/basis"
 """Name of the constant that is Q of the OCL."""
 _GRAPH = "graph/"
@@ -60,8 +64,8 @@ class GraphFaceModel(FaceModel):
             seen = np.flatnonzero(~pockets(template))
             complement = graph_expression_basis(basis.basis[:, seen], skinning[seen])
         else:
-            graph = DeformationGraph(**_below(constants, _GRAPH))
-            basis = ExpressionBasis.from_arrays(_below(constants, EXPRESSION))
+            graph = DeformationGraph(**below(constants, _GRAPH))
+            basis = ExpressionBasis.from_arrays(below(constants, EXPRESSION))
             complement = constants[COMPLEMENT]
         sizes = (("shape", config.shape_size), ("albedo", config.albedo_size))
         layout = ParameterLayout([Parameter(name, (size,)) for name, size in sizes])
@@ -226,12 +230,3 @@ class _FoldedGraphFaceModel(FoldedFaceModel):
         displacements = combine(self._expression_basis, expression)
         # LiteRT's converter fails on -1 as the last size.
         return tf.reshape(displacements, (self._num_vertices, 3, tf.shape(expression)[0]))
-
-
-def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names start with a prefix, by the rest of their names."""
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
