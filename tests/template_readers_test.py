@@ -17,6 +17,7 @@ import scipy.io
 import scipy.sparse
 
 from fml_tf.geometry.landmark_order import FROM_68
+from fml_tf.template.bare_skin import bare_skin
 from fml_tf.template.basel import read_bfm
 from fml_tf.template.deformation_graph import build_deformation_graph
 from fml_tf.template.flame import read_flame
@@ -79,6 +80,10 @@ def check_derived_parts(template):
         derived, by_hand = template.regions[region], original.regions[region]
         overlap = (derived & by_hand).sum() / (derived | by_hand).sum()
         assert overlap > least, region
+    # Bare skin is found by landmarks, so that only the region "skin" may differ.
+    skin, by_hand = template.regions["skin"], original.regions["skin"]
+    assert bare_skin(template).any()
+    np.testing.assert_array_equal(bare_skin(template) & by_hand, bare_skin(original) & skin)
     # The mouth opens, the upper face stays.
     opening = template.mouth_opening[template.landmark_vertices]
     assert opening[61, 1] - opening[64, 1] == pytest.approx(8, abs=2.5)

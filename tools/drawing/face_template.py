@@ -16,6 +16,7 @@ from fml_tf.files.folders import probe_directory
 from fml_tf.geometry.normals import build_one_ring, vertex_normals
 from fml_tf.rendering.camera import PerspectiveCamera, project
 from fml_tf.rendering.rasterizer import interpolate, rasterize
+from fml_tf.template.bare_skin import bare_skin
 from fml_tf.template.makehuman import load_identity_assets, load_makehuman, mean_names
 
 _OUTPUT = flags.DEFINE_string("output_dir", None, "Where the pictures go.", required=True)
@@ -33,6 +34,7 @@ REGION_COLOURS = {
     "brows": (0.3, 0.2, 0.1),
     "eyelids": (0.3, 0.5, 0.9),
 }
+BARE_SKIN_COLOUR = (0.55, 0.8, 0.4)
 LANDMARK_NUMBERS = [i for i in range(68) if i not in (60, 64)]
 
 
@@ -47,7 +49,7 @@ class Painter:
         starts = np.cumsum([0] + [len(mesh.mean_shape) for mesh in meshes])
         self.triangles = np.concatenate(
             [mesh.triangles + start for mesh, start in zip(meshes, starts)]
-        )
+        ).astype(np.int32)
         self.one_ring = build_one_ring(self.triangles, starts[-1])
 
     def shape(self, mean: str = "average", unit=None, target=None) -> np.ndarray:
@@ -167,10 +169,11 @@ def draw_landmarks(painter: Painter) -> np.ndarray:
 
 
 def draw_regions(painter: Painter) -> np.ndarray:
-    """One colour a region, over grey for the face and dark for the rest."""
+    """One colour a region and one for bare skin, over grey for the face and dark for the rest."""
     colours = np.tile((0.35, 0.35, 0.35), (painter.template.num_vertices, 1))
     for name, colour in REGION_COLOURS.items():
         colours[painter.template.regions[name]] = colour
+    colours[bare_skin(painter.template)] = BARE_SKIN_COLOUR
     colours = painter.colours(colours)
     views = [dict(), dict(yaw=60), dict(pitch=-40), dict(zoom=2.2, centre=CENTRE + [0, 40, 40])]
     return sheet([painter.paint(painter.shape(), colours, 800, **v)[0] for v in views], 2)
