@@ -1,4 +1,4 @@
-"""Where a face shows bare skin: cheeks, nose and forehead, which are of one colour in most people."""
+"""Where faces show bare skin, of one colour in most people: cheeks, nose and forehead."""
 
 import numpy as np
 
