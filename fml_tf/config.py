@@ -134,6 +134,13 @@ class ModelConfig:
         choices=RENDERING_BACKENDS,
         free=True,
     )
+    pixel_size: int = _field(
+        0,
+        "Width of the pictures that pixel-wise terms of the objective compare, pixels; 0 for "
+        "--crop_size.",
+        lower_bound=0,
+        free=True,
+    )
     compute_dtype: str = _field(
         "float32",
         "What the networks compute with; their weights are float32. bfloat16 is faster where "
@@ -272,6 +279,11 @@ class TrainConfig:
     )
     base_photometric_weight: float = _field(
         0.0, "The latter of the base level of --system=multilevel.", lower_bound=0.0
+    )
+    pixel_photometric_weight: float = _field(
+        0.0,
+        "Deep3D's photometric term: the mean distance of colours over the pixels that show skin.",
+        lower_bound=0.0,
     )
     landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)
     base_landmark_weight: float = _field(

@@ -25,6 +25,7 @@ from fml_tf.losses.photometric import (
     RobustVisiblePhotometricLoss,
     VisiblePhotometricLoss,
 )
+from fml_tf.losses.pixels import PixelPhotometricLoss
 from fml_tf.losses.reflectance import (
     FlatAlbedoLoss,
     ReflectanceConstancyLoss,
@@ -48,6 +49,7 @@ LOSSES = {
     "robust_photometric": RobustPhotometricLoss,
     "robust_visible_photometric": RobustVisiblePhotometricLoss,
     "base_photometric": BasePhotometricLoss,
+    "pixel_photometric": PixelPhotometricLoss,
     "landmark": LandmarkLoss,
     "base_landmark": BaseLandmarkLoss,
     "inner_landmark": InnerLandmarkLoss,
