@@ -49,7 +49,7 @@ def _quoted(name):
     lines += _table_head("source", "method", "M", "measure", "unit", "mean ± SD")
     for row in rows:
         frames = "video" if row.num_frames is None else str(row.num_frames)
-        figure = f"{row.mean:.2f} ± {row.sd:.2f}"
+        figure = f"{row.mean:.2f}" + ("" if row.sd is None else f" ± {row.sd:.2f}")
         lines += _row(row.source, row.method, frames, row.measure, row.unit, figure)
     return lines
 
