@@ -66,8 +66,9 @@ class ModelConfig:
     prior: str = _field(
         "synthetic",
         "Statistical face model of the systems that are given one: of 200 generated Europeans with "
-        "clean skin, as scans are; or of 2,000 generated people of all kinds.",
-        choices=("synthetic", "synthetic_all"),
+        "clean skin, as scans are; of 2,000 generated people of all kinds; or that of the file "
+        "of --template.",
+        choices=("synthetic", "synthetic_all", "file"),
     )
     prior_size: int = _field(
         80, "Vectors of the statistical model's shape, and of its albedo.", lower_bound=1

@@ -150,7 +150,7 @@ def test_flat_albedo_is_blind_to_its_tone_and_to_hidden_skin(model):
     batch = _batch(np.zeros((1, 1, SIZE, SIZE, 3)), np.array([[True]]))
     before = objective.evaluate(batch, parameters, faces).total
     lips = tf.constant(model.template.regions["lips"], tf.float32)[:, None, None]
-    fields = "identity displacements vertices normals positions colours visible".split()
+    fields = ["identity", "displacements", "vertices", "normals", "positions", "colours", "visible"]
     fields = {name: getattr(faces, name) for name in fields}
     changed = faces.identity.albedo + 0.1 + 0.5 * lips
     identity = type(faces.identity)(faces.identity.neutral_vertices, changed)

@@ -22,7 +22,9 @@ from fml_tf.template.basel import read_bfm
 from fml_tf.template.deformation_graph import build_deformation_graph
 from fml_tf.template.flame import read_flame
 from fml_tf.template.ict import read_ict
+from fml_tf.template.loading import load_template
 from fml_tf.template.makehuman import load_makehuman
+from fml_tf.template.statistical_prior import load_prior
 
 SHAPES = ["jawOpen", "eyeBlinkLeft", "mouthSmileLeft", "mouthSmileRight", "browDownRight"]
 
@@ -47,6 +49,29 @@ def landmarks68():
     landmarks[FROM_68] = head().landmark_vertices
     landmarks[[60, 64]] = landmarks[[48, 54]]
     return landmarks
+
+
+@functools.cache
+def identity_basis():
+    """[3, V, 3] mm, or a thousandth of it as sRGB, of people that nobody is."""
+    return np.random.default_rng(0).normal(size=(3, head().num_vertices, 3))
+
+
+def check_prior(path, has_albedo=True):
+    """The statistical model of a file is what was written."""
+    template = load_template(str(path))
+    prior = load_prior("file", template, 3, str(path))
+    np.testing.assert_array_equal(prior.mean_shape, template.mean_shape)
+    np.testing.assert_allclose(prior.shape_basis, identity_basis(), atol=1e-3)
+    if has_albedo:
+        np.testing.assert_allclose(prior.albedo_basis, identity_basis() / 1000, atol=1e-5)
+        np.testing.assert_allclose(prior.mean_albedo, 0.5, atol=1e-3)
+    else:  # tones, the same all over
+        assert prior.albedo_basis.shape == (3, template.num_vertices, 3)
+        assert np.ptp(prior.albedo_basis, axis=1).max() == 0
+        assert 0.2 < prior.mean_albedo.min() < prior.mean_albedo.max() < 0.8
+    with pytest.raises(ValueError, match="--prior_size=1000: the prior 'file' has"):
+        load_prior("file", template, 1000, str(path))
 
 
 def check_head(template, mesh_error=1e-3):
@@ -107,11 +132,15 @@ def write_bfm_2009(folder, drop=None):
     count = template.num_vertices
     extra = 7  # vertices without expressions, as the real model has
     mean = np.concatenate([template.mean_shape, np.full((extra, 3), 500.0)]) * 1000
+    people = np.pad(identity_basis(), [(0, 0), (0, extra), (0, 0)]).reshape(3, -1)
+    deviations = np.array([3.0, 2.0, 1.0])
     model = {
         "shapeMU": mean.reshape(-1, 1).astype(np.float32),
-        "shapePC": np.zeros((mean.size, 2), np.float32),
-        "shapeEV": np.ones((2, 1), np.float32),
-        "texMU": np.zeros((mean.size, 1), np.float32),
+        "shapePC": people.T * 1000 / deviations,
+        "shapeEV": deviations[:, None],
+        "texMU": np.full((mean.size, 1), 127.5, np.float32),
+        "texPC": people.T * 255 / 1000 / deviations,
+        "texEV": deviations[:, None],
         "tl": (template.triangles[:, ::-1] + 1).astype(np.float64),  # clockwise, counted from 1
     }
     model.pop(drop, None)
@@ -133,11 +162,16 @@ def write_bfm_2017(folder, drop=None):
     template = head()
     path = folder / "model2017-1_face12_nomouth.h5"
     variance = np.arange(1.0, len(SHAPES) + 1) ** 2
+    deviations = np.array([3.0, 2.0, 1.0])
     fields = {
         "shape/model/mean": template.mean_shape.reshape(-1),
         "shape/representer/points": template.mean_shape.T,
         "shape/representer/cells": template.triangles.T,
-        "color/model/mean": np.zeros(template.mean_shape.size, np.float32),
+        "shape/model/pcaBasis": identity_basis().reshape(3, -1).T / deviations,
+        "shape/model/pcaVariance": deviations**2,
+        "color/model/mean": np.full(template.mean_shape.size, 0.5, np.float32),
+        "color/model/pcaBasis": identity_basis().reshape(3, -1).T / 1000 / deviations,
+        "color/model/pcaVariance": deviations**2,
         "expression/model/mean": np.zeros(template.mean_shape.size, np.float32),
         "expression/model/pcaBasis": displacements().reshape(len(SHAPES), -1).T / np.sqrt(variance),
         "expression/model/pcaVariance": variance,
@@ -154,8 +188,10 @@ def write_bfm_2017(folder, drop=None):
 
 @pytest.mark.parametrize("write", [write_bfm_2009, write_bfm_2017])
 def test_bfm_round_trip(write, tmp_path):
-    template = read_bfm(write(tmp_path))
+    path = write(tmp_path)
+    template = read_bfm(path)
     check_head(template)
+    check_prior(path)
     # Components are stored per unit of coefficient; the template's are per standard deviation.
     np.testing.assert_allclose(template.blendshapes, displacements(), atol=1e-3)
     np.testing.assert_array_equal(template.blendshape_sigma, 1)
@@ -241,6 +277,7 @@ def flame_fields():
     vertices = np.concatenate([template.mean_shape / 1000.0, eyeball])
     count = len(vertices)
     shapes = np.zeros((count, 3, 300 + len(SHAPES) - 1), np.float32)
+    shapes[:-3, :, :3] = np.moveaxis(identity_basis(), 0, 2) / 1000
     # Without jawOpen, which is FLAME's pose.
     shapes[:-3, :, 300:] = np.moveaxis(displacements()[1:], 0, 2) / 1000
     jaw_open = displacements()[0]
@@ -304,6 +341,7 @@ def test_flame_round_trip(protocol, tmp_path):
         fields[name] = as_chumpy(fields[name])
     template = read_flame(write_flame(tmp_path, fields, protocol))
     check_head(template)  # the eyeball is gone
+    check_prior(tmp_path / "generic_model.pkl", has_albedo=False)
     np.testing.assert_allclose(template.blendshapes[:-1], displacements()[1:], atol=1e-3)
     assert template.blendshape_names[-1] == "jawOpen"
     chin = template.blendshapes[-1, template.landmark_vertices[8]]
@@ -389,8 +427,10 @@ def write_ict(folder, drop=None):
     lines = ["mtllib ICTFaceModelMaterial.mtl", "vt 0.5 0.5"]
     faces = [" ".join(f"{v + 1}/1" for v in triangle) for triangle in template.triangles]
     faces.append(f"{count + 1}/1 {count + 2}/1 {count + 3}/1")
+    people = [f"identity{i:03d}" for i in range(len(identity_basis()))]
     for name, move in zip(
-        ["generic_neutral_mesh", *names], [0 * displacements()[0], *displacements()]
+        ["generic_neutral_mesh", *names, *people],
+        [0 * displacements()[0], *displacements(), *identity_basis()],
     ):
         vertices = np.concatenate([(template.mean_shape + move) / 10, tooth])
         rows = [f"v {x:.9f} {y:.9f} {z:.9f}" for x, y, z in vertices]
@@ -403,6 +443,7 @@ def test_ict_round_trip(tmp_path):
     write_ict(tmp_path)
     template = read_ict(tmp_path)
     check_head(template)  # the tooth is gone
+    check_prior(tmp_path, has_albedo=False)
     np.testing.assert_allclose(template.blendshapes, displacements(), atol=1e-3)
     assert template.blendshape_names == tuple(SHAPES)
 

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.io
 
 from fml_tf.template.face_template import FaceTemplate
-from fml_tf.template.foreign_model import make_template, require
+from fml_tf.template.foreign_model import ForeignModel, make_template, require
 
 _MICROMETRE = 1e-3  # in mm; the unit of the 2009 model and of its expressions
 
@@ -43,6 +43,13 @@ def read_bfm(
       FileNotFoundError: a file is missing; the message says where it is published.
       ValueError: a file is damaged or lacks a field; the message names file and field.
     """
+    return make_template(read_bfm_model(path, landmark_path))
+
+
+def read_bfm_model(
+    path: str | os.PathLike, landmark_path: str | os.PathLike | None = None
+) -> ForeignModel:
+    """Reads all of a Basel Face Model; arguments and errors as `read_bfm`."""
     path = pathlib.Path(path)
     if path.suffix not in (".mat", ".h5"):
         raise ValueError(f"{path}: a Basel Face Model is a .mat (2009) or .h5 (2017, 2019) file")
@@ -79,7 +86,12 @@ def _read_2009(path, landmarks):
     if landmarks.max() >= len(mean) or (renumber[landmarks] < 0).any():
         raise ValueError(f"{path}: a landmark lies outside of the vertices with expressions")
     triangles = renumber[triangles]
-    return make_template(
+    shapes, colours = (
+        _scaled_2009(model, f"{kind}PC", f"{kind}EV", path, len(mean))[:, kept]
+        for kind in ("shape", "tex")
+    )
+    tone = require(model, "texMU", path, (3 * len(mean), 1)).reshape(-1, 3)[kept]
+    return ForeignModel(
         name=path.stem,
         vertices=_MICROMETRE * (mean[kept] + average),
         triangles=triangles[(triangles >= 0).all(axis=1)],
@@ -87,7 +99,17 @@ def _read_2009(path, landmarks):
         blendshape_names=[f"expression_{i:03d}" for i in range(len(basis))],
         blendshape_sigma=np.ones(len(basis)),
         landmarks=renumber[landmarks],
+        shape_basis=_MICROMETRE * shapes,
+        mean_albedo=tone / 255.0,
+        albedo_basis=colours / 255.0,
     )
+
+
+def _scaled_2009(model, basis_name, deviation_name, path, num_vertices):
+    """Returns components [k, V, 3], each as long as its standard deviation."""
+    basis = require(model, basis_name, path, (3 * num_vertices, None))
+    deviations = require(model, deviation_name, path, (basis.shape[1], 1))
+    return (basis * deviations.reshape(-1)).T.reshape(-1, num_vertices, 3)
 
 
 def _read_expression_basis(path, num_vertices):
@@ -113,21 +135,34 @@ def _read_h5(path, landmarks):
         mean = require(file, "shape/model/mean", path, (None,)).reshape(-1, 3)
         triangles = require(file, "shape/representer/cells", path)
         average = require(file, "expression/model/mean", path, (mean.size,)).reshape(-1, 3)
-        basis = require(file, "expression/model/pcaBasis", path, (mean.size, None))
-        variance = require(file, "expression/model/pcaVariance", path, (basis.shape[1],))
+        blendshapes = _scaled_h5(file, "expression", path, mean.size)
+        shapes = _scaled_h5(file, "shape", path, mean.size)
+        colours = tone = None
+        if "color/model/mean" in file:
+            tone = require(file, "color/model/mean", path, (mean.size,)).reshape(-1, 3)
+            colours = _scaled_h5(file, "color", path, mean.size)
     if triangles.ndim != 2 or 3 not in triangles.shape:
         raise ValueError(f"{path}: field shape/representer/cells is {triangles.shape}, not 3 x F")
     triangles = triangles.T if triangles.shape[0] == 3 else triangles
-    blendshapes = (basis * np.sqrt(variance)).T.reshape(len(variance), -1, 3)
-    return make_template(
+    return ForeignModel(
         name=path.stem,
         vertices=mean + average,
         triangles=triangles.astype(np.int64),
         blendshapes=blendshapes,
-        blendshape_names=[f"expression_{i:03d}" for i in range(len(variance))],
-        blendshape_sigma=np.ones(len(variance)),
+        blendshape_names=[f"expression_{i:03d}" for i in range(len(blendshapes))],
+        blendshape_sigma=np.ones(len(blendshapes)),
         landmarks=landmarks,
+        shape_basis=shapes,
+        mean_albedo=tone,
+        albedo_basis=colours,
     )
+
+
+def _scaled_h5(file, kind, path, size):
+    """Returns components [k, V, 3], each as long as its standard deviation."""
+    basis = require(file, f"{kind}/model/pcaBasis", path, (size, None))
+    variance = require(file, f"{kind}/model/pcaVariance", path, (basis.shape[1],))
+    return (basis * np.sqrt(variance)).T.reshape(len(variance), -1, 3)
 
 
 def _read_landmarks(path):

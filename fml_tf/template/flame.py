@@ -17,7 +17,7 @@ import scipy.sparse
 from scipy.spatial.transform import Rotation
 
 from fml_tf.template.face_template import FaceTemplate
-from fml_tf.template.foreign_model import make_template, require
+from fml_tf.template.foreign_model import ForeignModel, make_template, require
 
 _METRE = 1000.0  # in mm
 _NUM_IDENTITY = 300  # the components of shapedirs before the expressions
@@ -48,6 +48,13 @@ def read_flame(
       FileNotFoundError: a file is missing; the message says where it is published.
       ValueError: a file is damaged, lacks a field, or holds objects that are no arrays.
     """
+    return make_template(read_flame_model(path, landmark_path))
+
+
+def read_flame_model(
+    path: str | os.PathLike, landmark_path: str | os.PathLike | None = None
+) -> ForeignModel:
+    """Reads all of a FLAME model but its other joints; arguments and errors as `read_flame`."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; get it from flame.is.tue.mpg.de")
@@ -68,7 +75,7 @@ def read_flame(
     turned = Rotation.from_rotvec([_JAW_OPEN, 0, 0]).apply(vertices - jaw_joint) + jaw_joint
     jaw_open = weights[:, _JAW, None] * (turned - vertices)
     count = len(expressions)
-    return make_template(
+    return ForeignModel(
         name=path.stem,
         vertices=_METRE * vertices,
         triangles=triangles,
@@ -76,6 +83,7 @@ def read_flame(
         blendshape_names=[*(f"expression_{i:03d}" for i in range(count)), "jawOpen"],
         blendshape_sigma=np.append(np.ones(count), 0.3),
         landmarks=_read_landmarks(path, landmark_path, vertices, triangles),
+        shape_basis=_METRE * np.moveaxis(shapes[:, :, :_NUM_IDENTITY], 2, 0),
     )
 
 

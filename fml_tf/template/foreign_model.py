@@ -5,6 +5,7 @@ Regions, the sliding contour and the slightly open mouth are derived here, by pl
 mean shape: good for the losses, not a hand-made annotation.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -51,29 +52,63 @@ def require(
     return array
 
 
-def make_template(
-    name: str,
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    blendshapes: np.ndarray,
-    blendshape_names: Sequence[str],
-    blendshape_sigma: np.ndarray,
-    landmarks: np.ndarray,
-) -> FaceTemplate:
-    """Brings a face model into the conventions and derives the parts that it lacks.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForeignModel:
+    """What a file holds, in its own order of vertices and with its own origin.
 
-    Keeps the connected part of the mesh that holds the tip of the nose (eyeballs, teeth and lashes
-    of other models go), turns its triangles outwards and moves the origin as in
-    `docs/conventions.md`.
-
-    Args:
-      name: the template's name, and that of its file in errors.
+    Attributes:
+      name: of the template, and of its file in errors.
       vertices: [V, 3] mm, mean shape; x to the person's left, y up, z out of the face.
       triangles: [F, 3].
       blendshapes: [K, V, 3] mm, displacements at coefficient 1.
       blendshape_names: K names.
       blendshape_sigma: [K], standard deviation of each coefficient.
       landmarks: [66] or [68] vertices, in the order of Multi-PIE/iBUG.
+      shape_basis: [k, V, 3] mm, of people's neutral shapes, each as long as its standard deviation.
+      mean_albedo, albedo_basis: [V, 3] and [k, V, 3] sRGB, likewise; None where the model has none.
+    """
+
+    name: str
+    vertices: np.ndarray
+    triangles: np.ndarray
+    blendshapes: np.ndarray
+    blendshape_names: Sequence[str]
+    blendshape_sigma: np.ndarray
+    landmarks: np.ndarray
+    shape_basis: np.ndarray
+    mean_albedo: np.ndarray | None = None
+    albedo_basis: np.ndarray | None = None
+
+    def kept(self) -> np.ndarray:
+        """[V] bool, the connected part of the mesh that holds the tip of the nose.
+
+        Eyeballs, teeth and lashes of other models go.
+
+        Raises:
+          ValueError: another number of landmarks, or some outside of that part.
+        """
+        landmarks = _landmarks_66(self.name, self.landmarks)
+        for what, indices in [("landmarks", landmarks), ("triangles", self.triangles)]:
+            if indices.min() < 0 or indices.max() >= len(self.vertices):
+                raise ValueError(
+                    f"{self.name}: {what} name a vertex outside of the {len(self.vertices)}"
+                )
+        adjacency = topology.vertex_adjacency(self.triangles, len(self.vertices))
+        _, parts = connected_components(adjacency)
+        kept = parts == parts[landmarks[_NOSE_TIP]]
+        if not kept[landmarks].all():
+            stray = np.flatnonzero(~kept[landmarks])
+            raise ValueError(
+                f"{self.name}: landmarks {stray.tolist()} are not on the part with the nose"
+            )
+        return kept
+
+
+def make_template(model: ForeignModel) -> FaceTemplate:
+    """Brings a face model into the conventions and derives the parts that it lacks.
+
+    Keeps the part of `ForeignModel.kept`, turns its triangles outwards and moves the origin as in
+    `docs/conventions.md`.
 
     Returns:
       The template, without texture coordinates.
@@ -81,23 +116,12 @@ def make_template(
     Raises:
       ValueError: landmarks outside of the mesh's main part, or expressions that open no mouth.
     """
-    landmarks = np.asarray(landmarks, np.int64).reshape(-1)
-    if len(landmarks) == 68:
-        landmarks = landmarks[FROM_68]
-    if len(landmarks) != 66:
-        raise ValueError(f"{name}: {len(landmarks)} landmarks; 68 or 66 are needed")
-    for what, indices in [("landmarks", landmarks), ("triangles", triangles)]:
-        if indices.min() < 0 or indices.max() >= len(vertices):
-            raise ValueError(f"{name}: {what} name a vertex outside of the {len(vertices)}")
-
-    _, parts = connected_components(topology.vertex_adjacency(triangles, len(vertices)))
-    kept = parts == parts[landmarks[_NOSE_TIP]]
-    if not kept[landmarks].all():
-        stray = np.flatnonzero(~kept[landmarks])
-        raise ValueError(f"{name}: landmarks {stray.tolist()} are not on the part with the nose")
+    name, kept = model.name, model.kept()
+    landmarks = _landmarks_66(name, model.landmarks)
     renumber = np.cumsum(kept) - 1
-    vertices, blendshapes = vertices[kept].astype(np.float64), blendshapes[:, kept]
-    triangles, landmarks = renumber[triangles[kept[triangles[:, 0]]]], renumber[landmarks]
+    vertices, blendshapes = model.vertices[kept].astype(np.float64), model.blendshapes[:, kept]
+    triangles = renumber[model.triangles[kept[model.triangles[:, 0]]]]
+    landmarks = renumber[landmarks]
 
     vertices = vertices - vertices[landmarks[[36, 45]]].mean(axis=0) + [0, 0, 60]
     triangles = _outward(vertices, triangles)
@@ -108,13 +132,22 @@ def make_template(
         triangles=triangles.astype(np.int32),
         uv=None,
         blendshapes=blendshapes.astype(np.float32),
-        blendshape_names=tuple(blendshape_names),
-        blendshape_sigma=np.asarray(blendshape_sigma, np.float32),
+        blendshape_names=tuple(model.blendshape_names),
+        blendshape_sigma=np.asarray(model.blendshape_sigma, np.float32),
         landmark_vertices=landmarks.astype(np.int32),
         contour_candidates=_contour_candidates(vertices, regions["face"], landmarks),
         regions=regions,
-        mouth_opening=_mouth_opening(name, blendshapes, blendshape_sigma, landmarks),
+        mouth_opening=_mouth_opening(name, blendshapes, model.blendshape_sigma, landmarks),
     )
+
+
+def _landmarks_66(name, landmarks):
+    landmarks = np.asarray(landmarks, np.int64).reshape(-1)
+    if len(landmarks) == 68:
+        landmarks = landmarks[FROM_68]
+    if len(landmarks) != 66:
+        raise ValueError(f"{name}: {len(landmarks)} landmarks; 68 or 66 are needed")
+    return landmarks
 
 
 def _outward(vertices, triangles):

@@ -1,8 +1,8 @@
 """Reads ICT-FaceKit's light face model (github.com/ICT-VGL/ICT-FaceKit, MIT) as a template.
 
-The folder `FaceXModel`: `generic_neutral_mesh.obj` and one OBJ with the same vertices an
-expression, centimetres; `vertex_indices.json` with the expressions' names and the 68 landmarks.
-The identity meshes are not used: the shape model is learned.
+The folder `FaceXModel`: `generic_neutral_mesh.obj` and, with the same vertices, one OBJ an
+expression and one an identity component (`identity000.obj`, at one standard deviation),
+centimetres; `vertex_indices.json` with the expressions' names and the 68 landmarks.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from fml_tf.template.face_template import FaceTemplate
-from fml_tf.template.foreign_model import make_template, require
+from fml_tf.template.foreign_model import ForeignModel, make_template, require
 
 _CENTIMETRE = 10.0  # in mm
 
@@ -33,6 +33,11 @@ def read_ict(directory: str | os.PathLike, sigma: float = 0.3) -> FaceTemplate:
       FileNotFoundError: a file is missing.
       ValueError: a file is damaged or lacks a field; the message names file and field.
     """
+    return make_template(read_ict_model(directory, sigma))
+
+
+def read_ict_model(directory: str | os.PathLike, sigma: float = 0.3) -> ForeignModel:
+    """Reads all of an ICT face model; arguments and errors as `read_ict`."""
     directory = pathlib.Path(directory)
     if (directory / "FaceXModel").is_dir():
         directory = directory / "FaceXModel"
@@ -49,21 +54,23 @@ def read_ict(directory: str | os.PathLike, sigma: float = 0.3) -> FaceTemplate:
     neutral_path = directory / "generic_neutral_mesh.obj"
     text = _read_text(neutral_path)
     neutral, triangles = _vertices(text, neutral_path), _triangles(text, neutral_path)
-    displacements = []
-    for name in names:
-        path = directory / f"{name}.obj"
-        vertices = _vertices(_read_text(path), path)
-        if vertices.shape != neutral.shape:
-            raise ValueError(f"{path}: {len(vertices)} vertices, {len(neutral)} in the neutral")
-        displacements.append(_CENTIMETRE * (vertices - neutral))
-    return make_template(
+
+    def displacements(paths):
+        meshes = [_vertices(_read_text(path), path) for path in paths]
+        for path, vertices in zip(paths, meshes):
+            if vertices.shape != neutral.shape:
+                raise ValueError(f"{path}: {len(vertices)} vertices, {len(neutral)} in the neutral")
+        return _CENTIMETRE * (np.array(meshes).reshape(-1, *neutral.shape) - neutral)
+
+    return ForeignModel(
         name="ict_facekit",
         vertices=_CENTIMETRE * neutral,
         triangles=triangles,
-        blendshapes=np.stack(displacements),
+        blendshapes=displacements([directory / f"{name}.obj" for name in names]),
         blendshape_names=[_arkit_name(name) for name in names],
         blendshape_sigma=np.full(len(names), sigma),
         landmarks=landmarks,
+        shape_basis=displacements(sorted(directory.glob("identity[0-9][0-9][0-9].obj"))),
     )
 
 

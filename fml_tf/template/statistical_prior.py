@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fml_tf.template.face_template import FaceTemplate
+from fml_tf.template.loading import load_foreign_model
 from fml_tf.template.makehuman import SUBDIVISIONS, load_makehuman, refine
 
 _ASSETS = pathlib.Path(__file__).parent / "assets"
@@ -50,34 +51,67 @@ def asset_path(name: str) -> pathlib.Path:
     return _ASSETS / f"{name}_prior.npz"
 
 
-def load_prior(name: str, template: FaceTemplate, size: int) -> FacePrior:
-    """A prior of synthetic people, on the open template at any resolution.
+def load_prior(name: str, template: FaceTemplate, size: int, path: str = "makehuman") -> FacePrior:
+    """A statistical model for a template.
 
-    `tools/assets/build_statistical_priors.py` makes them. "synthetic" is what scan data bases are:
-    200 people of one population with clean skin. "synthetic_all" is 2,000 people of all populations
-    as they come, and so no fair prior for tests on synthetic people: it is their own distribution.
+    "synthetic" and "synthetic_all" are of generated people, on the open template at any resolution
+    (`tools/assets/build_statistical_priors.py`). "synthetic" is what scan data bases are: 200
+    people of one population with clean skin. "synthetic_all" is 2,000 people of all populations as
+    they come, and so no fair prior for tests on synthetic people: it is their own distribution.
+    "file" is that of the file that the template comes from.
 
     Args:
       name: of the prior.
-      template: the open one.
-      size: k, the vectors of each basis.
+      template: whose vertices it is to have.
+      size: k, the most vectors of each basis.
+      path: what the template was loaded from.
 
     Raises:
-      ValueError: another template, or more vectors than the prior has.
+      ValueError: a prior of another template, or more vectors than it has.
     """
+    prior = _of_file(template, path) if name == "file" else _synthetic(name, template)
+    most = len(prior.shape_basis)
+    if size > most:
+        raise ValueError(f"--prior_size={size}: the prior {name!r} has {most} vectors")
+    return dataclasses.replace(
+        prior, shape_basis=prior.shape_basis[:size], albedo_basis=prior.albedo_basis[:size]
+    )
+
+
+def _synthetic(name: str, template: FaceTemplate) -> FacePrior:
     levels = {load_makehuman(level).num_vertices: level for level in SUBDIVISIONS}
     if template.num_vertices not in levels or not template.name.startswith("makehuman"):
         raise ValueError(
-            f"--prior={name}: is of the open template, not of {template.name}; bring a Basel Face "
-            "Model with --template and take --prior=file"
+            f"--prior={name}: is of the open template, not of {template.name}; take --prior=file"
         )
-    with np.load(asset_path(name)) as asset:
-        arrays = dict(asset)
-    most = min(len(arrays["shape_basis"]), len(arrays["albedo_basis"]))
-    if size > most:
-        raise ValueError(f"--prior_size={size}: the prior {name!r} has {most} vectors")
     level = levels[template.num_vertices]
-    cut = {
-        key: values[:size] if key.endswith("basis") else values for key, values in arrays.items()
-    }
-    return FacePrior(**{key: refine(values, level) for key, values in cut.items()})
+    with np.load(asset_path(name)) as asset:
+        return FacePrior(**{key: refine(values, level) for key, values in asset.items()})
+
+
+def _of_file(template: FaceTemplate, path: str) -> FacePrior:
+    if path == "makehuman":
+        raise ValueError(
+            "--prior=file: the open template has none; give a Basel Face Model, FLAME or ICT with "
+            "--template"
+        )
+    model = load_foreign_model(path)
+    kept = model.kept()
+    if model.albedo_basis is None:
+        mean_albedo, albedo_basis = _even_tones(template.num_vertices)
+    else:
+        mean_albedo, albedo_basis = model.mean_albedo[kept], model.albedo_basis[:, kept]
+    arrays = template.mean_shape, model.shape_basis[:, kept], mean_albedo, albedo_basis
+    return FacePrior(*(np.asarray(array, np.float32) for array in arrays))
+
+
+def _even_tones(num_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Albedo for a mesh without one: the tones of generated people's faces, the same all over."""
+    open_template = load_makehuman("4k")
+    prior = _synthetic("synthetic_all", open_template)
+    face = open_template.regions["face"]
+    tones = prior.albedo_basis[:, face].mean(axis=1)  # [k, 3], of coefficients N(0, 1)
+    _, deviations, directions = np.linalg.svd(tones, full_matrices=False)
+    basis = deviations[:, None] * directions
+    mean = prior.mean_albedo[face].mean(axis=0)
+    return np.tile(mean, (num_vertices, 1)), np.repeat(basis[:, None], num_vertices, axis=1)

@@ -36,7 +36,7 @@ class LinearFaceModel(FaceModel):
         **kwargs,
     ):
         if constants is None:
-            prior = load_prior(config.prior, template, config.prior_size)
+            prior = load_prior(config.prior, template, config.prior_size, config.template)
             basis = expression_basis(template, config.expression_basis, config.expression_variance)
         else:
             prior = FacePrior.from_arrays(below(constants, _PRIOR))
