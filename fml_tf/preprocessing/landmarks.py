@@ -1,7 +1,6 @@
 """The 66 landmarks of `docs/conventions.md`, each with a confidence."""
 
 import dataclasses
-import importlib.util
 import pathlib
 from typing import Protocol
 
@@ -9,9 +8,12 @@ import cv2
 import dlib
 import numpy as np
 
+from fml_tf.files.dlib_models import packaged_dlib_model
 from fml_tf.geometry.crop import CropTransform, crop_image
 from fml_tf.geometry.landmark_order import FROM_68, MIRROR_66
 from fml_tf.preprocessing.faces import FaceBox, FaceDetector, HogFaceDetector
+
+_MODEL = "shape_predictor_68_face_landmarks.dat"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ class DlibLandmarkDetector:
         """
         self._face_detector = face_detector or HogFaceDetector()
         self._confidence_scale = confidence_scale
-        model_path = model_path or _packaged_model()
+        model_path = model_path or packaged_dlib_model(_MODEL)
         if not model_path.is_file():
             raise FileNotFoundError(f"{model_path}: no such landmark model")
         self._predictor = dlib.shape_predictor(str(model_path))
@@ -140,15 +142,3 @@ def _box_about(landmarks: np.ndarray) -> FaceBox:
     side = np.ptp(landmarks, axis=0).max()
     left, top = landmarks.mean(axis=0) - (0, 0.05 * side) - 0.52 * side
     return FaceBox(left, top, 1.04 * side, 0.0)
-
-
-def _packaged_model() -> pathlib.Path:
-    # Current Python cannot import the package (it needs pkg_resources): only its file is used.
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None:
-        raise FileNotFoundError(
-            "the package face_recognition_models, which holds dlib's landmark model, is not"
-            " installed: pip install face_recognition_models"
-        )
-    path = pathlib.Path(spec.submodule_search_locations[0], "models")
-    return path / "shape_predictor_68_face_landmarks.dat"

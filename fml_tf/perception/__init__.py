@@ -1,0 +1,1 @@
+"""What a network for face recognition sees in a picture."""
