@@ -1,9 +1,9 @@
 """dlib's face recognition network in TensorFlow: descriptors that tell people apart.
 
 A residual network with 29 convolutions by Davis King, trained on about three million photos of
-7,485 people (https://github.com/davisking/dlib-models). Its weights are in the public domain, and in the
-wheel `face_recognition_models` under CC0. It stands in for the network that Deep3D was trained
-with, which cannot be had.
+7,485 people (https://github.com/davisking/dlib-models). Its weights are in the public domain, and
+in the wheel `face_recognition_models` under CC0. It stands in for the network that Deep3D was
+trained with, which cannot be had.
 """
 
 import pathlib
