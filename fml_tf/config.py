@@ -142,6 +142,12 @@ class ModelConfig:
         lower_bound=0,
         free=True,
     )
+    perceptual_every: int = _field(
+        1,
+        "The perceptual term looks at every so-manieth frame of a batch: it takes long.",
+        lower_bound=1,
+        free=True,
+    )
     compute_dtype: str = _field(
         "float32",
         "What the networks compute with; their weights are float32. bfloat16 is faster where "
@@ -284,6 +290,12 @@ class TrainConfig:
     pixel_photometric_weight: float = _field(
         0.0,
         "Deep3D's photometric term: the mean distance of colours over the pixels that show skin.",
+        lower_bound=0.0,
+    )
+    perceptual_weight: float = _field(
+        0.0,
+        "Deep3D's perceptual term: 1 - cosine of what a face recognition network sees in picture "
+        "and rendered face.",
         lower_bound=0.0,
     )
     landmark_weight: float = _field(4.7, "λlan of equation (8).", lower_bound=0.0)

@@ -18,6 +18,7 @@ from fml_tf.losses.landmark import (
     WeightedLandmarkLoss,
 )
 from fml_tf.losses.landmark_fit import LandmarkFitLoss
+from fml_tf.losses.perceptual import PerceptualLoss
 from fml_tf.losses.photometric import (
     BasePhotometricLoss,
     PhotometricLoss,
@@ -50,6 +51,7 @@ LOSSES = {
     "robust_visible_photometric": RobustVisiblePhotometricLoss,
     "base_photometric": BasePhotometricLoss,
     "pixel_photometric": PixelPhotometricLoss,
+    "perceptual": PerceptualLoss,
     "landmark": LandmarkLoss,
     "base_landmark": BaseLandmarkLoss,
     "inner_landmark": InnerLandmarkLoss,

@@ -19,10 +19,12 @@ class PerceptualLoss(Loss):
 
     The face region is drawn on black, where the rest of the head does not hide it; the frame is
     left as it is. Both are aligned by the detected landmarks, so that a face that is drawn in the
-    wrong place costs, too. Frames get no gradient. Measures `identity_cosine` of each frame.
+    wrong place costs, too. Frames get no gradient. Of a batch every `config.perceptual_every`-th
+    frame is looked at. Measures `identity_cosine` of each frame.
     """
 
     def __init__(self, model: FaceReconstructor):
+        self._every = model.config.perceptual_every
         self._backend = model.backend
         self._camera = model.camera
         self._recognition = FaceRecognition()
@@ -34,18 +36,22 @@ class PerceptualLoss(Loss):
     def __call__(self, batch, parameters, faces):
         """See `Loss`."""
         del parameters
+        some = slice(None, None, self._every)
         pictures, _ = render_faces(
-            faces.vertices,
-            faces.colours,
+            faces.vertices[..., some],
+            faces.colours[..., some],
             self._region,
             self._triangles,
             self._camera,
             self._backend,
         )
-        landmarks = merge_frames(batch.landmarks)
-        seen = self._recognition.describe(merge_frames(batch.frames), landmarks)
+        landmarks = merge_frames(batch.landmarks)[some]
+        seen = self._recognition.describe(merge_frames(batch.frames)[some], landmarks)
         drawn = self._recognition.describe(pictures, landmarks)
         cosine = centred_cosine(tf.stop_gradient(seen), drawn, self._mean)
+        # The frames that nobody looked at are taken to be like the one before them.
+        count = tf.size(batch.frame_mask)
+        cosine = tf.repeat(cosine, self._every)[:count]
         cosine = tf.reshape(cosine, tf.shape(batch.frame_mask))
         loss = tf.reduce_sum(tf.where(batch.frame_mask, 1.0 - cosine, 0.0))
         num_people = tf.cast(tf.shape(batch.frame_mask)[0], loss.dtype)
