@@ -106,7 +106,8 @@ class ModelPredictor:
             methods.append(mean)
         for count in num_frames:
             label = "all" if count is None else str(count)
-            if count != 1:
+            # What sees single frames averages them by itself.
+            if count != 1 and not self.model.encoder.monocular:
                 methods.append(self._method(f"averaged {label}", count, self._predict_averaged))
             methods.append(self._method(f"pooled {label}", count, self.predict_pooled))
             if self.model.face_model.base_level is not None:
