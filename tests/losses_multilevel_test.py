@@ -282,3 +282,55 @@ def test_terms_that_a_system_has_no_use_for_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             build_objective(fml, {name: 1.0})
+
+
+@pytest.mark.large
+def test_correctives_explain_a_beard_that_the_statistical_model_cannot():
+    """Everything but albedo held: pictures of the mean face with a dark chin."""
+    keras.utils.set_random_seed(0)
+    config = ModelConfig(
+        system="multilevel", network_width=0.05, crop_size=120, prior_size=20, corrective_size=1
+    )
+    model = build_model(config)
+    template = model.template
+    start = model.encode(tf.zeros((1, 1, 120, 120, 3)), tf.ones((1, 1), tf.bool))
+    faces = model.decode(start)
+    landmarks = template.mean_shape[template.landmark_vertices]
+    chin = template.regions["skin"] & (template.mean_shape[:, 1] < landmarks[57, 1])
+    bearded = faces.colours.numpy()
+    bearded[chin] *= 0.4
+    attributes = tf.constant(bearded)
+    picture, _ = model.backend.render(
+        faces.vertices, attributes, template.triangles, model.camera, cull_backfaces=True
+    )
+    batch = MultiFrameBatch(
+        frames=picture[None],
+        frame_mask=tf.ones((1, 1), tf.bool),
+        landmarks=tf.zeros((1, 1, 66, 2)),
+        landmark_confidence=tf.zeros((1, 1, 66)),
+    )
+    weights = {"robust_visible_photometric": 1.0, "base_photometric": 1.0, "albedo_prior": 1e-4}
+    objective = build_objective(model, weights)
+    coefficients = tf.Variable(start.identity["albedo"])
+    basis = model.face_model.albedo_basis.value
+    basis.assign(tf.zeros_like(basis))
+    optimizers = [(coefficients, keras.optimizers.Adam(0.1)), (basis, keras.optimizers.Adam(0.02))]
+    for variable, optimizer in optimizers:
+        optimizer.build([variable])
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            identity = {**start.identity, "albedo": coefficients.value()}
+            identity["albedo_correctives"] = tf.ones((1, 1))
+            parameters = type(start)(identity=identity, frame=start.frame)
+            evaluation = objective.evaluate(batch, parameters, model.decode(parameters))
+        gradients = tape.gradient(evaluation.total, [v for v, _ in optimizers])
+        for gradient, (variable, optimizer) in zip(gradients, optimizers):
+            optimizer.apply([gradient], [variable])
+        return evaluation.terms
+
+    for _ in range(60):
+        terms = step()
+    assert terms["robust_visible_photometric"] <= 0.7 * terms["base_photometric"]
+    assert np.any(basis.numpy()) and terms["base_photometric"] > 0.01

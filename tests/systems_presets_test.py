@@ -35,7 +35,7 @@ def _configs(name, monkeypatch):
 
 
 @pytest.mark.parametrize("size", ["small", "paper"])
-@pytest.mark.parametrize("system", PAPERS)
+@pytest.mark.parametrize("system", [*PAPERS, "deep3d_sets"])
 def test_a_preset_names_its_system_and_its_own_terms(system, size, monkeypatch):
     model_config, config = _configs(f"{system}_{size}", monkeypatch)
     assert model_config.system == system
