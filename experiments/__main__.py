@@ -8,6 +8,10 @@ for each `[[run]]` a `name`, the `config` that it starts from, `what` it is in w
 run that was cut resumes; a run of other flags than the list has now is refused. The table goes to
 docs/results/LIST.md after each run; its figures are those of the runs' `metrics.json`, on people of
 the split 'test'.
+
+With `evaluation`, flags of `evaluate.py`, each run is evaluated too, and the page has a table of
+the `measures` that the list names. A `[[bar]]` there is a ratio that is to be at most `most`: of a
+`measure` of `ours` to that of `theirs`, [run, method] each, beside what the papers print.
 """
 
 import itertools
@@ -23,6 +27,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from experiments.evaluations import RESULTS, evaluation_lines
 from fml_tf.command_line import one_line_errors
 from fml_tf.files.atomic import write_json, write_text
 
@@ -30,7 +35,7 @@ _LIST = flags.DEFINE_string("list", None, "TOML file of the trainings.", require
 _RUNS = flags.DEFINE_string("runs_dir", "runs/experiments", "Where the runs lie.")
 _DOCS = flags.DEFINE_string("docs_dir", "docs/results", "Where the tables go.")
 
-METRICS, SETTINGS = "metrics.json", "experiment.json"
+METRICS, SETTINGS, EVALUATED = "metrics.json", "experiment.json", "evaluated.json"
 # Column, key of `metrics.json`, digits.
 _COLUMNS = (
     ("R², M = 1", "shape_r2_m1", 3),
@@ -74,12 +79,25 @@ def command_of(content: dict, run: dict, runs: pathlib.Path) -> list[str]:
     return [f"--flagfile={run['config']}", *flags_of_run, f"--output_dir={runs / run['name']}"]
 
 
-def run_all(content: dict, runs: pathlib.Path, table: pathlib.Path, train: Sequence[str]) -> None:
-    """Trains what is not yet trained, and writes the table after each.
+def run_all(
+    content: dict,
+    runs: pathlib.Path,
+    table: pathlib.Path,
+    train: Sequence[str],
+    evaluate: Sequence[str],
+) -> None:
+    """Trains and evaluates what is not yet, and writes the table after each.
+
+    Args:
+      content: of a list.
+      runs: the folder that the runs lie in.
+      table: the page to write.
+      train, evaluate: commands that take the flags of `train.py` and of `evaluate.py`.
 
     Raises:
       FileNotFoundError: no such config.
-      ValueError: a training failed, or what lies in a run's folder has other flags.
+      ValueError: a training or an evaluation failed, or what lies in a run's folder has other
+        flags.
     """
     for run in content["run"]:
         folder, command = runs / run["name"], command_of(content, run, runs)
@@ -95,8 +113,22 @@ def run_all(content: dict, runs: pathlib.Path, table: pathlib.Path, train: Seque
             print(f"\n{run['name']}", flush=True)
             if subprocess.run([*train, *command], check=False).returncode:
                 raise ValueError(f"{run['name']}: the training failed; its output is above")
+        _evaluate(content, run["name"], folder, evaluate)
         table.parent.mkdir(parents=True, exist_ok=True)
         write_text(table, table_of(content, runs))
+
+
+def _evaluate(content: dict, name: str, folder: pathlib.Path, evaluate: Sequence[str]) -> None:
+    asked, done = content.get("evaluation"), folder / EVALUATED
+    if asked is None:
+        return
+    if done.is_file() and json.loads(done.read_text("utf-8")) == asked:
+        return
+    output_dir = (folder / RESULTS).parent
+    command = [*evaluate, *asked, f"--checkpoint={folder}", f"--output_dir={output_dir}"]
+    if subprocess.run(command, check=False).returncode:
+        raise ValueError(f"{name}: the evaluation failed; its output is above")
+    write_json(done, asked)
 
 
 def table_of(content: dict, runs: pathlib.Path) -> str:
@@ -118,7 +150,7 @@ def table_of(content: dict, runs: pathlib.Path) -> str:
         commands.append(f"python train.py {shlex.join(command_of(content, run, runs))}")
         used = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
         versions.setdefault(used, []).append(run["name"])
-    lines.append("")
+    lines += ["", *evaluation_lines(content, runs)]
     for used, names in versions.items():
         lines.append(f"- {', '.join(names)}: {used}.")
     lines += [f"- {os.cpu_count()} processors ({platform.machine()}).", ""]
@@ -133,7 +165,8 @@ def main(argv) -> None:
         path = pathlib.Path(_LIST.value)
         content = read_list(path)
         table = pathlib.Path(_DOCS.value) / f"{path.stem}.md"
-        run_all(content, pathlib.Path(_RUNS.value) / path.stem, table, [sys.executable, "train.py"])
+        scripts = ([sys.executable, name] for name in ("train.py", "evaluate.py"))
+        run_all(content, pathlib.Path(_RUNS.value) / path.stem, table, *scripts)
         print(f"Wrote {table}")
 
 
