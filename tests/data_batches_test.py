@@ -12,6 +12,12 @@ from fml_tf.data.batches import evaluation_examples, training_batches
 NUM_EXAMPLES, FRAMES = 10, 3
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    """Whatever seed the tests before have left: a global one of 0 is none that tf.data takes."""
+    tf.random.set_seed(1)
+
+
 class FakeBuilder:
     """Ten examples of three 8×8 frames; landmarks say which example they are of."""
 

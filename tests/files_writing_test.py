@@ -269,7 +269,7 @@ def test_only_the_folder_itself_has_to_be_ours(tmp_path, as_nobody):
     theirs.mkdir()
     if os.getuid() == 0:
         os.chown(ours, euid, -1)
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
             folder.chmod(0o755)
     theirs.chmod(0o555)
     (tmp_path / "parent").chmod(0o555)

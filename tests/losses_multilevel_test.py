@@ -19,7 +19,7 @@ SIZE = 80
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(4)
     config = ModelConfig(
         system="multilevel",
         network_width=0.05,
@@ -287,7 +287,7 @@ def test_terms_that_a_system_has_no_use_for_are_refused():
 @pytest.mark.large
 def test_correctives_explain_a_beard_that_the_statistical_model_cannot():
     """Everything but albedo held: pictures of the mean face with a dark chin."""
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(4)
     config = ModelConfig(
         system="multilevel", network_width=0.05, crop_size=120, prior_size=20, corrective_size=1
     )

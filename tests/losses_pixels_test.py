@@ -77,7 +77,7 @@ def test_what_lies_before_the_region_hides_it(name):
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(4)
     return build_model(
         ModelConfig(
             system="deep3d",

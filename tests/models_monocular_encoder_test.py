@@ -103,7 +103,7 @@ def test_each_head_of_the_correctives_is_in_the_group_of_its_basis():
         "shape": 2,
         "albedo": 2,
     }
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(4)
     network.shape_head.bias.assign(tf.ones(4))
     network.albedo_head.bias.assign(2 * tf.ones(4))
     code = network.features(tf.zeros((1, 80, 80, 3)), training=False)

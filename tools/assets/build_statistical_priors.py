@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from fml_tf import quiet  # noqa: F401  # isort: skip
 
 import numpy as np
-from absl import app, flags
+from absl import app
 from tqdm import tqdm
 
 from fml_tf.evaluation.principal_components import principal_components
@@ -27,7 +27,7 @@ from fml_tf.synthesis.population import AGE_BETA, POPULATIONS, Population, sampl
 from fml_tf.synthesis.skin import SkinPainter, sample_skin_style
 from fml_tf.template.statistical_prior import asset_path
 
-_SEED = flags.DEFINE_integer("seed", 20180618, "Of the people; of no data set.")
+_SEED = 20180618  # of no data set
 _SIZE = 80
 _CLEAN = {
     "beard": 0.0,
@@ -92,7 +92,7 @@ def build(people: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarr
 
 def main(_):
     """Makes both."""
-    people = _People(_SEED.value)
+    people = _People(_SEED)
     for name, make, count in (
         ("synthetic", people.scanned, 200),
         ("synthetic_all", people.anybody, 2000),
