@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_data import PARAMETERS
 
 from fml_tf.config import ModelConfig
 from fml_tf.models.building import build_model
 from fml_tf.serving.runtimes import write_litert, write_onnx
 from fml_tf.serving.signatures import FaceService
-from tools.export.check import PARAMETERS, deviation
+from tools.export.check import deviation
 from tools.export.write_random_checkpoint import randomise
 from tools.export.write_reference import example_mask, expected_outputs
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from fake_data import PARAMETERS
 from loopback_server import SavedModelSession, serve
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -25,7 +26,6 @@ from fml_tf.preprocessing.landmarks import DetectedFace
 from fml_tf.preprocessing.prepare import CropSettings
 from fml_tf.serving import client
 from fml_tf.serving.exporting import export_model
-from tools.export.check import PARAMETERS
 from tools.export.write_random_checkpoint import randomise
 
 SIZE = 64

@@ -1,13 +1,17 @@
 """The exported model, loaded as servers load it, beside the eager model."""
 
 import json
+import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
+from fake_data import PARAMETERS
 from full_disk import full_disk
 from loopback_server import RequestError, SavedModelSession
 from tensorflow.core.protobuf import saved_model_pb2
@@ -21,7 +25,7 @@ from fml_tf.serving.checks import MAX_PARAMETER
 from fml_tf.serving.exporting import MODEL_FILE, SIGNATURES_FILE, export_model
 from fml_tf.serving.precision import rounding_errors
 from fml_tf.serving.signatures import OUTPUTS
-from tools.export.check import PARAMETERS, deviation, owed
+from tools.export.check import deviation, owed
 from tools.export.write_random_checkpoint import randomise
 from tools.export.write_reference import example_mask, expected_outputs
 
@@ -348,3 +352,11 @@ def test_the_script_exports_a_checkpoint_in_fewer_bits(model, checkpoint, tmp_pa
         largest = np.max(np.abs(basis) @ np.abs(coefficients).T)
         error = np.abs(outputs[name] - expected[name]).max()
         assert 0 < error < 2**-bits * largest + 1e-5
+
+
+def test_the_check_of_exports_needs_nothing_of_this_project():
+    script = pathlib.Path(__file__).parents[1] / "tools" / "export" / "check.py"
+    command = [sys.executable, "-I", script]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == "usage: check.py NAME/VERSION REFERENCE.npz"

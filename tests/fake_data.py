@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from fml_tf.template.makehuman import load_makehuman
 
+PARAMETERS = ("shape", "albedo", "rotation", "translation", "expression", "illumination")
+"""Names of FML's parameters, in the order of its signatures."""
+
 
 class FakeBuilder:
     """Noise frames of `size` pixels; the landmarks are those of the mean face seen from the front.
