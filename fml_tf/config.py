@@ -144,7 +144,7 @@ class ModelConfig:
     )
     perceptual_every: int = _field(
         1,
-        "The perceptual term looks at every so-manieth frame of a batch: it takes long.",
+        "The perceptual term looks at one in so many of a batch's frames, since it takes long.",
         lower_bound=1,
         free=True,
     )
