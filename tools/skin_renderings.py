@@ -140,7 +140,10 @@ class SkinRenderer:
         centre = people[0].neutral[template.landmark_vertices].mean(axis=0)
         (pose,) = sample_poses(rng, 1, focal_length * _CROP_WIDTH_MM, centre, spread=6.0)
         (light,) = sample_lights(rng, 1)
-        background = sample_background(rng, CROP_SIZE)
+        # The data set's backgrounds keep their colour in any light, and most are nearly grey: too
+        # easy to tell from pale skin.
+        tint = light.illumination[0] / light.illumination[0].mean()
+        background = np.clip(sample_background(rng, CROP_SIZE) * tint, 0, 1)
         activations = sample_expression(rng, template.blendshape_names)
         picture, skin, other = self.draw(people, activations, pose, light, camera, background)
         if rng.random() < _OCCLUDED_SHARE:

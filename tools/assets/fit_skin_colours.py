@@ -26,7 +26,7 @@ from tools.skin_renderings import FRAMES_PER_PERSON, render_skin
 _PEOPLE = flags.DEFINE_integer("people", 400, "Rendered people.", lower_bound=10)
 _SEED = flags.DEFINE_integer("seed", 20190616, "Of the people.")
 _COMPONENTS = 4
-_PIXELS = 300  # of each picture and kind
+_PIXELS = 150  # of each picture and kind
 _STEPS, _LEAST_GAIN = 500, 1e-6
 # Added to variances: the width of a step of 8 bits and more, so that clipped colours are no line.
 _LEAST_VARIANCE = 4.0
