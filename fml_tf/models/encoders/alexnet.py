@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from fml_tf.models.encoders.parts import conv, dense, scaled
+from fml_tf.models.encoders.parts import FrameNetwork, conv, dense, scaled
 
 _SMALLEST = 67  # px, of which the last pooling leaves one
 
@@ -34,7 +34,7 @@ class _GroupedConv(keras.layers.Layer):
         return keras.ops.concatenate([half(part) for half, part in zip(self.halves, parts)], -1)
 
 
-class AlexNet(keras.layers.Layer):
+class AlexNet(FrameNetwork):
     """Five convolutions and two dense layers, without response normalisation and dropout.
 
     At 240 px the last pooling gives the original's 6×6×256.
@@ -75,15 +75,4 @@ class AlexNet(keras.layers.Layer):
             raise ValueError(
                 f"AlexNet needs crops of {_SMALLEST} pixels or more, not {input_shape[1]}"
             )
-        for layer in self.body:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
-        self.size = input_shape[-1]
-
-    def call(self, frames, training=False):
-        """Frames [N, H, W, 3] in [0, 1] → features [N, 4096]."""
-        del training
-        features = 2.0 * frames - 1.0
-        for layer in self.body:
-            features = layer(features)
-        return features
+        super().build(input_shape)

@@ -1,5 +1,6 @@
 """Layers that networks are made of. All are named: checkpoints find weights by their names."""
 
+import keras
 from keras import layers
 
 
@@ -35,3 +36,24 @@ def zero_head(units: int, name: str = "head") -> layers.Dense:
     """The last layer, at zero, so that the first prediction is what a layout's offsets say."""
     # Positions and lengths need all digits.
     return layers.Dense(units, kernel_initializer="zeros", name=name, dtype="float32")
+
+
+class FrameNetwork(keras.layers.Layer):
+    """Layers in a row (`body`), from frames to features of `size` numbers."""
+
+    body: list[layers.Layer]
+
+    def build(self, input_shape):
+        """Creates the weights for frames [N, H, W, 3]."""
+        for layer in self.body:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        self.size = input_shape[-1]
+
+    def call(self, frames, training=False):
+        """Frames [N, H, W, 3] in [0, 1] → features [N, size]."""
+        del training
+        features = 2.0 * frames - 1.0
+        for layer in self.body:
+            features = layer(features)
+        return features

@@ -1,14 +1,13 @@
 """VGG-16 (Simonyan and Zisserman 2015), the network of VGG-Face: MoFA's other one."""
 
-import keras
 from keras import layers
 
-from fml_tf.models.encoders.parts import conv, dense, scaled
+from fml_tf.models.encoders.parts import FrameNetwork, conv, dense, scaled
 
 _STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
-class Vgg16(keras.layers.Layer):
+class Vgg16(FrameNetwork):
     """Thirteen convolutions and two dense layers, without dropout.
 
     Args:
@@ -30,18 +29,3 @@ class Vgg16(keras.layers.Layer):
             dense("dense1", scaled(4096, width), dtype),
             dense("dense2", scaled(4096, width), dtype),
         ]
-
-    def build(self, input_shape):
-        """Creates the weights for frames [N, H, W, 3]."""
-        for layer in self.body:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
-        self.size = input_shape[-1]
-
-    def call(self, frames, training=False):
-        """Frames [N, H, W, 3] in [0, 1] → features [N, 4096]."""
-        del training
-        features = 2.0 * frames - 1.0
-        for layer in self.body:
-            features = layer(features)
-        return features
